@@ -1,0 +1,28 @@
+"""Self-supervised learning from multiple views, in Keras 3."""
+
+import os
+
+# TensorFlow turns its oneDNN kernels on by itself only on some processors. On others
+# they train the encoders here more than twice as fast. Must precede its import.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+from keras_mvssl import callbacks
+from keras_mvssl import data
+from keras_mvssl import distribution
+from keras_mvssl import evaluation
+from keras_mvssl import losses
+from keras_mvssl import models
+from keras_mvssl import views
+from keras_mvssl.models import MultiViewModel
+
+__all__ = [
+    "MultiViewModel",
+    "callbacks",
+    "data",
+    "distribution",
+    "evaluation",
+    "losses",
+    "models",
+    "views",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,62 @@
+"""The linear probe during training."""
+
+import keras
+
+from keras_mvssl.checks import check_labelled
+from keras_mvssl.evaluation import extract_features
+from keras_mvssl.evaluation import linear_probe
+
+
+class LinearProbe(keras.callbacks.Callback):
+    """Evaluates the frozen encoder with a linear classifier at the end of epochs.
+
+    The accuracy on `test` of multinomial logistic regression, fitted to the features
+    of `train`, one clean view of each image, goes into `logs["probe_accuracy"]`, for
+    `History`, `CSVLogger`, `TensorBoard` and `ModelCheckpoint` (list those after it).
+    The model, its optimizer and its random state are left as they are. Both data sets
+    are the callback's own: what the model is trained on needs no labels.
+
+    Args:
+        train: Labelled images to fit the classifier to: `(images, labels)` arrays,
+            `(N, H, W, C)` in [0, 255] and `(N,)` ints, or a `tf.data.Dataset` of
+            single `(image, label)`.
+        test: Labelled images to test it on.
+        every: int >= 1. Epochs between probes; the last epoch always has one.
+        batch_size: int. Images per forward pass.
+
+    Raises:
+        ValueError: For data without labels, counts that differ, or images outside
+            [0, 255].
+
+    Example:
+
+    ```python
+    probe = keras_mvssl.callbacks.LinearProbe(splits.train, splits.test)
+    history = model.fit(views, epochs=10, callbacks=[probe])
+    history.history["probe_accuracy"]
+    ```
+    """
+
+    def __init__(self, train, test, every=1, batch_size=512):
+        super().__init__()
+        check_labelled(train, "train")
+        check_labelled(test, "test")
+        if not isinstance(every, int) or every < 1:
+            raise ValueError(
+                f"`every` must be an int of at least 1. Received: every={every}"
+            )
+        self.train = train
+        self.test = test
+        self.every = every
+        self.batch_size = batch_size
+
+    def on_epoch_end(self, epoch, logs=None):
+        is_last = epoch + 1 == self.params["epochs"]
+        if (epoch + 1) % self.every and not is_last:
+            return
+        encoder = self.model.encoder
+        result = linear_probe(
+            extract_features(encoder, self.train, self.batch_size),
+            extract_features(encoder, self.test, self.batch_size),
+        )
+        logs["probe_accuracy"] = result.accuracy

@@ -1,0 +1,73 @@
+"""Checks of input that several packages share."""
+
+import numpy as np
+
+
+def check_pixels(images, name="images"):
+    """Refuses an array of images that are not in [0, 255].
+
+    Args:
+        images: Array-like of any shape, integer or float.
+        name: What to call it in the error.
+
+    Raises:
+        ValueError: For values outside [0, 255], values that are not finite, or float
+            images that all lie within [0, 1], which are taken for a mistake.
+    """
+    images = np.asarray(images)
+    if images.dtype == np.uint8 or images.size == 0:
+        return
+    if not (np.issubdtype(images.dtype, np.number)):
+        raise ValueError(
+            f"`{name}` must be numbers in [0, 255]. Received: dtype={images.dtype}"
+        )
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 255):
+        raise ValueError(
+            f"`{name}` must be within [0, 255], before any normalisation: the encoder "
+            f"normalises them itself. Received: minimum={low:g}, maximum={high:g}"
+        )
+    if np.issubdtype(images.dtype, np.floating) and 0 < high <= 1:
+        raise ValueError(
+            f"`{name}` are float and all within [0, 1], but pixels are expected in "
+            f"[0, 255]. Multiply them by 255. Received: minimum={low:g}, "
+            f"maximum={high:g}"
+        )
+
+
+def check_labelled(data, name):
+    """Refuses data that is not labelled images or features.
+
+    Args:
+        data: `(inputs, labels)` arrays, or a `tf.data.Dataset` of such pairs.
+        name: What to call it in the error.
+
+    Raises:
+        ValueError: For anything else, counts that differ, labels that are not whole
+            numbers of at least 0, or inputs outside [0, 255] where they are images.
+    """
+    if hasattr(data, "element_spec"):
+        if not isinstance(data.element_spec, tuple) or len(data.element_spec) != 2:
+            raise ValueError(
+                f"`{name}` must be labelled: a data set of (image, label). "
+                f"Received: element_spec={data.element_spec}"
+            )
+        return
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise ValueError(
+            f"`{name}` must be labelled: a pair (inputs, labels). "
+            f"Received: {name} of type {type(data).__name__}"
+        )
+    inputs, labels = np.asarray(data[0]), np.asarray(data[1])
+    if labels.ndim != 1 or len(labels) != len(inputs) or len(labels) == 0:
+        raise ValueError(
+            f"`{name}` must hold one label for each input. "
+            f"Received: inputs.shape={inputs.shape}, labels.shape={labels.shape}"
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+        raise ValueError(
+            f"The labels of `{name}` must be whole numbers of at least 0. "
+            f"Received: labels.dtype={labels.dtype}, smallest={labels.min()}"
+        )
+    if inputs.ndim == 4:
+        check_pixels(inputs, name)

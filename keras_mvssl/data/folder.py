@@ -1,0 +1,154 @@
+"""Images in folders."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from keras_mvssl import distribution
+from keras_mvssl import progress
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The images found in a folder; labels and classes are None without sub-folders."""
+
+    paths: list[pathlib.Path]
+    labels: np.ndarray | None
+    class_names: tuple[str, ...] | None
+
+
+def find_images(root, labelled=True):
+    """Lists the images in a folder, in sorted order.
+
+    Args:
+        root: The folder.
+        labelled: Whether sub-folders are classes. If not, their images are listed
+            together.
+
+    Raises:
+        ValueError: For a folder, or the sub-folder of a class, without images, and for
+            images beside the sub-folders of classes.
+    """
+    inside = sorted(root.iterdir())
+    folders = [p for p in inside if p.is_dir() and not p.name.startswith(".")]
+    if not labelled or not folders:
+        files = _images_below(root) if folders else [p for p in inside if _is_image(p)]
+        _require_images(files, root)
+        return Found(files, None, None)
+    loose = [p for p in inside if _is_image(p)]
+    if loose:
+        raise ValueError(
+            "Images lie beside sub-folders, so it is unclear whether the sub-folders "
+            f"are classes. Received: {loose[0]} beside {folders[0]}"
+        )
+    paths, labels = [], []
+    for label, class_folder in enumerate(folders):
+        files = _images_below(class_folder)
+        _require_images(files, class_folder)
+        paths += files
+        labels += [label] * len(files)
+    return Found(paths, np.array(labels, "int32"), tuple(p.name for p in folders))
+
+
+def _is_image(path):
+    return (
+        path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+
+
+def _images_below(root):
+    return sorted(p for p in root.rglob("*") if _is_image(p))
+
+
+def _require_images(files, root):
+    if not files:
+        raise ValueError(
+            f"There are no images ({', '.join(SUFFIXES)}) in the folder. "
+            f"Received: folder={root}"
+        )
+
+
+def common_shape(paths, image_size=None):
+    """The shape `(height, width, 3)` that all images have, or are given by `image_size`.
+
+    Reads only the headers.
+
+    Raises:
+        ValueError: For a file that is no image, or, without `image_size`, for images
+            of different sizes.
+    """
+    shape = None
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                size = (image.height, image.width, 3)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if image_size is None and shape is not None and size != shape:
+            raise ValueError(
+                "Images differ in size: choose one with `image_size`. Received: "
+                f"{path} is {size[0]}x{size[1]}, {paths[0]} is {shape[0]}x{shape[1]}"
+            )
+        shape = shape or size
+    return shape if image_size is None else (image_size, image_size, 3)
+
+
+def read_array(paths, shape):
+    """Decodes images to RGB, uint8 `(N, *shape)`."""
+    images = np.empty((len(paths), *shape), "uint8")
+    print(f"Reading {len(paths)} images from {paths[0].parent.parent}")
+    bar = progress.bar(len(paths), "image")
+    for index, path in enumerate(paths):
+        images[index] = read_image(path, shape)
+        if index % 100 == 99 or index + 1 == len(paths):
+            bar.update(index + 1)
+    return images
+
+
+def read_stream(paths, shape):
+    """A `tf.data.Dataset` of the images, decoded as they are needed."""
+    tf = distribution.tensorflow_for_data()
+
+    def decode(path):
+        image = tf.numpy_function(
+            lambda p: read_image(pathlib.Path(p.decode()), shape), [path], tf.uint8
+        )
+        return tf.ensure_shape(image, shape)
+
+    names = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
+    return names.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def with_labels(images, labels):
+    """A `tf.data.Dataset` of `(image, label)`."""
+    tf = distribution.tensorflow_for_data()
+    return tf.data.Dataset.zip(images, tf.data.Dataset.from_tensor_slices(labels))
+
+
+def read_image(path, shape):
+    """Decodes one image to RGB, resized (shorter side) and cropped to `shape`."""
+    height, width = shape[:2]
+    try:
+        with Image.open(path) as image:
+            image = image.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise _unreadable(path, error) from error
+    if image.size != (width, height):
+        scale = max(width / image.width, height / image.height)
+        # The box of the original that fills the result.
+        w, h = width / scale, height / scale
+        left, top = (image.width - w) / 2, (image.height - h) / 2
+        image = image.resize(
+            (width, height), Image.Resampling.BILINEAR, (left, top, left + w, top + h)
+        )
+    return np.asarray(image)
+
+
+def _unreadable(path, error):
+    return ValueError(f"An image cannot be read: {error}. Received: {path}")

@@ -1,0 +1,150 @@
+"""From images to an endless, reproducible stream of batches of views."""
+
+import numpy as np
+
+from keras_mvssl import distribution
+from keras_mvssl.checks import check_pixels
+
+# Images that one worker augments at a time. Enough to be efficient, few enough that
+# their float views fit in a cache, or in memory where images are large.
+CHUNK = 64
+# Images in the shuffle buffer of a data set that streams.
+SHUFFLE_BUFFER = 10_000
+
+
+def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
+    """A stream of batches of views, ready for `MultiViewModel.fit`.
+
+    The stream is endless: epochs follow each other, each in a new order, and what is
+    left of an epoch after its last whole batch is dropped. Its attribute
+    `steps_per_epoch` tells `MultiViewModel.fit` how long an epoch is (other consumers
+    must be told).
+
+    Order and views are a function of (seed, step): the same for any number of
+    `workers` and on every backend; a stream entered at `start_step` goes on as if it
+    had run from the start.
+
+    Args:
+        images: `(N, H, W, C)` array, uint8 or float in [0, 255]; or a `tf.data.Dataset`
+            of single images `(H, W, C)`.
+        views: A `KerasCVViews`, or any callable `(images, step, offset, batch_size)`
+            to views `(B, V, h, w, C)`, in TensorFlow.
+        batch_size: int, at least 2. Images per step.
+        seed: int. Seed of the order of the images; the views have their own.
+        start_step: int. The first step of the stream.
+        workers: int. Chunks of images augmented in parallel. Defaults to what
+            tf.data finds best.
+
+    Returns:
+        An infinite `tf.data.Dataset` of `(batch_size, V, h, w, C)` with the attribute
+        `steps_per_epoch`, an int (None for a data set of unknown size).
+
+    Raises:
+        ValueError: For images of another shape or outside [0, 255], and for a batch
+            of one image or of more than there are.
+
+    Example:
+
+    ```python
+    views = keras_mvssl.views.KerasCVViews(augmentation, views=4)
+    stream = keras_mvssl.data.multiview(images, views, batch_size=256)
+    model.fit(stream, epochs=10)
+    ```
+    """
+    tf = distribution.tensorflow_for_data()
+    if not isinstance(batch_size, int) or batch_size < 2:
+        raise ValueError(
+            "`batch_size` must be an int of at least 2: the loss needs the statistics "
+            f"of a batch. Received: batch_size={batch_size}"
+        )
+    if start_step < 0:
+        raise ValueError(
+            f"`start_step` must be at least 0. Received: start_step={start_step}"
+        )
+    is_stream = isinstance(images, tf.data.Dataset)
+    make_chunks = _chunks_of_stream if is_stream else _chunks_of_array
+    chunks, steps_per_epoch = make_chunks(tf, images, batch_size, seed, start_step)
+
+    def make_views(chunk, step, offset):
+        return views(chunk, step, offset, batch_size)
+
+    stream = chunks.map(
+        make_views, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True
+    )
+    if batch_size > CHUNK:
+        stream = stream.rebatch(batch_size, drop_remainder=True)
+    stream = stream.prefetch(2)
+    stream.steps_per_epoch = steps_per_epoch
+    return stream
+
+
+def _offsets(batch_size):
+    return np.arange(0, batch_size, CHUNK)
+
+
+def _chunks_of_array(tf, images, batch_size, seed, start_step):
+    images = np.asarray(images)
+    if images.ndim != 4:
+        raise ValueError(
+            "`images` must have shape (N, H, W, C). "
+            f"Received: images.shape={images.shape}"
+        )
+    check_pixels(images)
+    _check_count(len(images), batch_size)
+    steps_per_epoch = len(images) // batch_size
+    chunks_per_step = len(_offsets(batch_size))
+    pixels = tf.constant(images)
+
+    def chunk(index):
+        step, part = index // chunks_per_step, index % chunks_per_step
+        epoch, place = step // steps_per_epoch, (step % steps_per_epoch) * batch_size
+        offset = part * CHUNK
+        places = place + tf.range(offset, tf.minimum(offset + CHUNK, batch_size))
+        # A permutation of all images, a new one for each epoch, computed pointwise.
+        rows = tf.random.experimental.index_shuffle(
+            places, tf.stack([seed, epoch]), len(images) - 1
+        )
+        return tf.gather(pixels, rows), step, tf.cast(offset, tf.int32)
+
+    first = start_step * chunks_per_step
+    chunks = tf.data.Dataset.range(first, np.iinfo("int64").max).map(chunk)
+    return chunks, steps_per_epoch
+
+
+def _chunks_of_stream(tf, images, batch_size, seed, start_step):
+    count = int(images.cardinality())
+    if len(images.element_spec.shape) != 3:
+        raise ValueError(
+            "`images` must be a data set of single images (H, W, C), of one size. "
+            f"Received: element_spec={images.element_spec}"
+        )
+    if count == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "`images` must end: the stream repeats it. Received: an infinite data set"
+        )
+    steps_per_epoch = None
+    if count != tf.data.UNKNOWN_CARDINALITY:
+        _check_count(count, batch_size)
+        steps_per_epoch = count // batch_size
+
+    def epoch(index):
+        shuffled = images.shuffle(SHUFFLE_BUFFER, seed=seed + index + 1)
+        return shuffled.batch(batch_size, drop_remainder=True)
+
+    def split(step, batch):
+        offsets = tf.constant(_offsets(batch_size), tf.int32)
+        return tf.data.Dataset.from_tensor_slices(offsets).map(
+            lambda at: (batch[at : at + CHUNK], step + start_step, at)
+        )
+
+    batches = tf.data.Dataset.range(np.iinfo("int64").max).flat_map(epoch)
+    chunks = batches.skip(start_step).enumerate().flat_map(split)
+    return chunks, steps_per_epoch
+
+
+def _check_count(count, batch_size):
+    if count < batch_size:
+        raise ValueError(
+            f"`batch_size` must not exceed the number of images, {count}. "
+            f"Received: batch_size={batch_size}"
+        )

@@ -1,0 +1,7 @@
+"""Everything that depends on the backend or on the number of devices."""
+
+from keras_mvssl.distribution.precision import matmul
+from keras_mvssl.distribution.runtime import device_name
+from keras_mvssl.distribution.runtime import peak_memory
+from keras_mvssl.distribution.runtime import require_rows
+from keras_mvssl.distribution.runtime import tensorflow_for_data

@@ -1,0 +1,78 @@
+"""Small questions to the backend."""
+
+import resource
+import sys
+
+import keras
+from keras import ops
+
+
+def tensorflow_for_data():
+    """TensorFlow, for reading data: it takes no accelerator from another backend."""
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        try:
+            tf.config.set_visible_devices([], "GPU")
+        except RuntimeError:
+            pass  # The caller's program has started TensorFlow's devices already.
+    return tf
+
+
+def require_rows(x, minimum, message):
+    """Checks the first axis of `x`, when it is known: now, or as the graph runs.
+
+    Args:
+        x: A tensor.
+        minimum: int. The fewest rows.
+        message: What to say.
+
+    Returns:
+        `x`, to be used from here on.
+
+    Raises:
+        ValueError: For too few rows of a known shape. With TensorFlow, a shape that
+            is unknown while tracing raises `InvalidArgumentError` as it runs.
+    """
+    rows = x.shape[0]
+    if rows is not None:
+        if rows < minimum:
+            raise ValueError(f"{message} Received: shape={tuple(x.shape)}")
+        return x
+    if keras.backend.backend() == "tensorflow" and not isinstance(
+        x, keras.KerasTensor
+    ):
+        import tensorflow as tf
+
+        check = tf.debugging.Assert(
+            tf.shape(x)[0] >= minimum, [f"{message} Received: shape=", tf.shape(x)]
+        )
+        with tf.control_dependencies([check]):
+            return tf.identity(x)
+    return x
+
+
+def device_name():
+    """The kind of device that the backend computes on, e.g. `"cpu"`."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.devices()[0].device_kind
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        devices = tf.config.list_physical_devices("GPU")
+        if not devices:
+            return "cpu"
+        return tf.config.experimental.get_device_details(devices[0])["device_name"]
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return "unknown"
+
+
+def peak_memory():
+    """Bytes of main memory that this process has used at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,5 @@
+"""Losses on projections `(B, V, D)` of V views."""
+
+from keras_mvssl.losses.barlow_twins import BarlowTwins
+
+__all__ = ["BarlowTwins"]

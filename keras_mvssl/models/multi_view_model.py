@@ -1,0 +1,206 @@
+"""The model that learns from V views of each image."""
+
+import keras
+from keras import ops
+
+from keras_mvssl.checks import check_pixels
+from keras_mvssl.losses import BarlowTwins
+
+
+@keras.saving.register_keras_serializable("keras_mvssl")
+class MultiViewModel(keras.Model):
+    """An encoder and a projector, trained on multiple views without labels.
+
+    All views of a batch pass through the encoder folded into one batch, `(B·V, ...)`,
+    so that batch normalisation sees them together. Training is Keras' own
+    `train_step` of each backend; only `compute_loss` differs: there are no targets, the
+    loss is computed from the projections of the views. Targets that a data set yields
+    are ignored.
+
+    Args:
+        encoder: A built `keras.Model` from images `(N, h, w, C)` in [0, 255] to pooled
+            features `(N, F)`: one of `keras_mvssl.models` or your own.
+        projector: A built `keras.Model` from features `(N, F)` to projections
+            `(N, D)`.
+        name: Name of the model.
+
+    Call arguments:
+        views: `(B, V, h, w, C)`, V >= 2, uint8 or float, in [0, 255].
+        training: Whether batch normalisation uses the statistics of the batch.
+
+    Returns:
+        Projections `(B, V, D)`.
+
+    Raises:
+        ValueError: For an encoder and a projector that do not fit, views of another
+            rank, or arrays given to `fit` that leave a batch of one image.
+
+    Example:
+
+    ```python
+    encoder = keras_mvssl.models.TinyResNet((32, 32, 3))
+    projector = keras_mvssl.models.Projector(encoder.output_shape[-1], dim=256)
+    model = keras_mvssl.MultiViewModel(encoder, projector)
+    model.compile(optimizer="adam", loss=keras_mvssl.losses.BarlowTwins())
+    model.fit(keras_mvssl.data.multiview(images, views, batch_size=256), epochs=10)
+    encoder.save("encoder.keras")
+    ```
+
+    Reference: Ghosh et al. (2024), Section 3.
+    """
+
+    def __init__(self, encoder, projector, name="multi_view_model", **kwargs):
+        super().__init__(name=name, **kwargs)
+        features = _output_size(encoder, "encoder", rank=4)
+        _output_size(projector, "projector", rank=2)
+        if projector.input_shape[-1] != features:
+            raise ValueError(
+                f"`projector` must take the {features} features of the encoder. "
+                f"Received: projector.input_shape={projector.input_shape}"
+            )
+        self.encoder = encoder
+        self.projector = projector
+        # Everything is built: checkpoints restore without a first call.
+        self.built = True
+
+    def call(self, views, training=None):
+        if len(views.shape) != 5:
+            raise ValueError(
+                "Views must have shape (B, V, h, w, C). Make them from images with "
+                "`keras_mvssl.data.multiview(images, keras_mvssl.views.KerasCVViews("
+                f"...), batch_size)`. Received: shape={tuple(views.shape)}"
+            )
+        folded = ops.reshape(views, (-1, *views.shape[2:]))
+        features = self.encoder(folded, training=training)
+        projections = self.projector(features, training=training)
+        return ops.reshape(projections, (-1, views.shape[1], projections.shape[-1]))
+
+    def compile(self, optimizer="adam", loss=None, **kwargs):
+        """Configures training, as `keras.Model.compile`.
+
+        Args:
+            optimizer: Optimizer or its name. Defaults to `"adam"`.
+            loss: A loss on projections `(B, V, D)`; its `y_true` is ignored. Defaults
+                to `BarlowTwins()`. The logs show the terms per feature of the losses
+                of `keras_mvssl.losses`, and of others with `term_names`, `terms` and
+                `per_feature`.
+            **kwargs: The other arguments of `keras.Model.compile`.
+        """
+        loss = BarlowTwins() if loss is None else loss
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        self._terms = _Terms(getattr(loss, "term_names", ()))
+
+    def compile_from_config(self, config):
+        # Keras leaves this to models that override `compile`.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        if sample_weight is not None:
+            raise ValueError(
+                "A loss on the statistics of a batch has no sample weights. "
+                f"Received: sample_weight={sample_weight}"
+            )
+        # There are no targets: the projections stand in for the unused `y`.
+        loss = super().compute_loss(x=x, y=y_pred, y_pred=y_pred, training=training)
+        if self._terms.means:
+            # Computed once more; compilers merge the two.
+            terms = self.loss.terms(ops.stop_gradient(y_pred))
+            self._terms.update(self.loss.per_feature(terms, y_pred.shape[-1]))
+        return loss
+
+    @property
+    def metrics(self):
+        return [*super().metrics, *(self._terms.means.values() if self.compiled else ())]
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
+        """Trains on views, as `keras.Model.fit`.
+
+        Args:
+            x: A data set of views `(B, V, h, w, C)`, best from
+                `keras_mvssl.data.multiview`, whose `steps_per_epoch` is used; or an
+                array of views `(N, V, h, w, C)`.
+            y: Ignored.
+            batch_size: int. For arrays; defaults to 32.
+            epochs: int. Passes over the data.
+            **kwargs: The other arguments of `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: Before training, for arrays outside [0, 255] or that leave a
+                last batch of one image, and for endless data sets without
+                `steps_per_epoch`.
+        """
+        if hasattr(x, "element_spec"):
+            kwargs.setdefault("shuffle", False)  # A data set shuffles itself.
+            if kwargs.get("steps_per_epoch") is None:
+                kwargs["steps_per_epoch"] = _steps_per_epoch(x)
+        elif hasattr(x, "shape"):
+            check_pixels(keras.ops.convert_to_numpy(x), "x")
+            size = batch_size or 32
+            if len(x) % size == 1:
+                raise ValueError(
+                    f"{len(x)} images in batches of {size} leave a last batch of one, "
+                    "which has no statistics. Leave one image out or choose another "
+                    f"`batch_size`. Received: x.shape={tuple(x.shape)}, "
+                    f"batch_size={batch_size}"
+                )
+        return super().fit(x, y, batch_size=batch_size, epochs=epochs, **kwargs)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "projector": keras.saving.serialize_keras_object(self.projector),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for part in ("encoder", "projector"):
+            config[part] = keras.saving.deserialize_keras_object(config[part])
+        return cls(**config)
+
+
+class _Terms:
+    """Means over an epoch of the terms of a loss.
+
+    Not a Keras object: Keras would go on tracking those of an earlier `compile`.
+    """
+
+    def __init__(self, names):
+        self.means = {name: keras.metrics.Mean(name=name) for name in names}
+
+    def update(self, terms):
+        for name, mean in self.means.items():
+            mean.update_state(terms[name])
+
+
+def _output_size(model, name, rank):
+    """The number of outputs of a part, once it is known to be fit for its place."""
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(
+            f"`{name}` must be a built keras.Model. Received: {name}={model}"
+        )
+    shape = model.output_shape
+    if len(model.input_shape) != rank or len(shape) != 2 or shape[-1] is None:
+        raise ValueError(
+            f"`{name}` must take inputs of rank {rank} and return a known number of "
+            f"outputs (N, F), pooled. Received: {name}.input_shape="
+            f"{model.input_shape}, {name}.output_shape={shape}"
+        )
+    return shape[-1]
+
+
+def _steps_per_epoch(dataset):
+    steps = getattr(dataset, "steps_per_epoch", None)
+    if steps is None and int(dataset.cardinality()) == -1:  # tf.data's INFINITE
+        raise ValueError(
+            "`x` never ends: tell `fit` how long an epoch is with `steps_per_epoch`. "
+            f"Received: x={dataset}"
+        )
+    return steps

@@ -1,0 +1,191 @@
+"""ResNets for small and for large images, from stock Keras layers.
+
+Functional models, so that a saved encoder loads in plain Keras. They take images in
+[0, 255]: normalisation is their first layer. They return pooled features `(B, F)`.
+"""
+
+import keras
+from keras import layers
+
+# Statistics of ImageNet's RGB values in [0, 255], which most users mean.
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
+
+
+def ResNet18(input_shape, stem="imagenet", width=64, mean=MEAN, std=STD, name=None):
+    """ResNet-18: basic blocks, 2 in each of 4 stages.
+
+    Args:
+        input_shape: `(height, width, channels)` of an image; height and width may be
+            None, for images of any size.
+        stem: `"cifar"` (3x3 convolution at stride 1, for images of about 32 to 96
+            pixels, as in the paper) or `"imagenet"` (7x7 at stride 2 and max pooling).
+        width: int. Channels of the first stage; they double in each of the next
+            three. The features number `8 * width`.
+        mean, std: Statistics by which images are normalised, in [0, 255]: a number, or
+            one for each channel. Default to ImageNet's for three channels, and to
+            those of uniform noise for any other number.
+        name: Name of the model.
+
+    Returns:
+        A functional `keras.Model`: images `(B, height, width, channels)` in [0, 255]
+        to features `(B, 8 * width)`.
+
+    Raises:
+        ValueError: For an unknown stem, a bad shape, width, or statistics.
+
+    Example:
+
+    ```python
+    encoder = keras_mvssl.models.ResNet18((32, 32, 3), stem="cifar")
+    ```
+
+    Reference: He et al., "Deep residual learning" (2016).
+    """
+    stages = [(width * 2**i, 2, 1 if i == 0 else 2) for i in range(4)]
+    return _resnet(
+        input_shape, stem, width, stages, _basic_block, mean, std, name or "resnet18"
+    )
+
+
+def ResNet50(input_shape, stem="imagenet", width=64, mean=MEAN, std=STD, name=None):
+    """ResNet-50: bottleneck blocks, 3, 4, 6 and 3 in 4 stages.
+
+    Arguments, errors and reference are those of `ResNet18`.
+
+    Returns:
+        A functional `keras.Model`: images `(B, height, width, channels)` in [0, 255]
+        to features `(B, 32 * width)`.
+
+    Example:
+
+    ```python
+    encoder = keras_mvssl.models.ResNet50((128, 128, 3))
+    ```
+    """
+    blocks = (3, 4, 6, 3)
+    stages = [(width * 2**i, n, 1 if i == 0 else 2) for i, n in enumerate(blocks)]
+    return _resnet(
+        input_shape, stem, width, stages, _bottleneck, mean, std, name or "resnet50"
+    )
+
+
+def TinyResNet(input_shape, width=16, mean=MEAN, std=STD, name=None):
+    """A ResNet for a CPU: one basic block in each of 4 stages, all at stride 2.
+
+    About 310,000 parameters at `width=16`. The stem is a 3x3 convolution at stride 1.
+
+    Args:
+        input_shape: `(height, width, channels)` of an image.
+        width: int. Channels of the stem and the first stage. The features number
+            `8 * width`.
+        mean, std: As for `ResNet18`.
+        name: Name of the model.
+
+    Returns:
+        A functional `keras.Model`: images `(B, height, width, channels)` in [0, 255]
+        to features `(B, 8 * width)`.
+
+    Example:
+
+    ```python
+    encoder = keras_mvssl.models.TinyResNet((32, 32, 3))
+    ```
+    """
+    stages = [(width * 2**i, 1, 2) for i in range(4)]
+    return _resnet(
+        input_shape,
+        "cifar",
+        width,
+        stages,
+        _basic_block,
+        mean,
+        std,
+        name or "tiny_resnet",
+    )
+
+
+def _resnet(input_shape, stem, width, stages, block, mean, std, name):
+    if len(input_shape) != 3 or input_shape[-1] is None:
+        raise ValueError(
+            "`input_shape` must be (height, width, channels). "
+            f"Received: input_shape={input_shape}"
+        )
+    if stem not in ("cifar", "imagenet"):
+        raise ValueError(
+            f"`stem` must be 'cifar' or 'imagenet'. Received: stem={stem!r}"
+        )
+    if not isinstance(width, int) or width < 1:
+        raise ValueError(f"`width` must be a positive int. Received: width={width}")
+    images = layers.Input(input_shape, name="images")
+    x = _normalization(input_shape[-1], mean, std)(images)
+    if stem == "cifar":
+        x = _conv_bn(x, width, 3, 1, "stem")
+        x = layers.ReLU(name="stem_relu")(x)
+    else:
+        x = _conv_bn(x, width, 7, 2, "stem")
+        x = layers.ReLU(name="stem_relu")(x)
+        x = layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
+    for stage, (channels, blocks, stride) in enumerate(stages, start=1):
+        for index in range(blocks):
+            block_name = f"stage{stage}_block{index + 1}"
+            x = block(x, channels, stride if index == 0 else 1, block_name)
+    features = layers.GlobalAveragePooling2D(name="features")(x)
+    return keras.Model(images, features, name=name)
+
+
+def _normalization(channels, mean, std):
+    if channels != 3 and mean is MEAN and std is STD:
+        mean, std = 127.5, 73.6
+    mean = [mean] * channels if isinstance(mean, (int, float)) else list(mean)
+    std = [std] * channels if isinstance(std, (int, float)) else list(std)
+    if len(mean) != channels or len(std) != channels or min(std) <= 0:
+        raise ValueError(
+            f"`mean` and `std` must be numbers, or {channels} of them for images of "
+            f"{channels} channels, with std > 0. Received: mean={mean}, std={std}"
+        )
+    return layers.Normalization(
+        mean=mean, variance=[s**2 for s in std], name="normalization"
+    )
+
+
+def _conv_bn(x, filters, kernel_size, stride, name):
+    x = layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
+        name=f"{name}_conv",
+    )(x)
+    return layers.BatchNormalization(
+        momentum=0.9,
+        epsilon=1e-5,
+        name=f"{name}_bn",
+    )(x)
+
+
+def _shortcut(x, filters, stride, name):
+    if stride == 1 and x.shape[-1] == filters:
+        return x
+    return _conv_bn(x, filters, 1, stride, f"{name}_shortcut")
+
+
+def _basic_block(x, channels, stride, name):
+    y = _conv_bn(x, channels, 3, stride, f"{name}_1")
+    y = layers.ReLU(name=f"{name}_1_relu")(y)
+    y = _conv_bn(y, channels, 3, 1, f"{name}_2")
+    y = layers.Add(name=f"{name}_add")([y, _shortcut(x, channels, stride, name)])
+    return layers.ReLU(name=f"{name}_relu")(y)
+
+
+def _bottleneck(x, channels, stride, name):
+    y = _conv_bn(x, channels, 1, 1, f"{name}_1")
+    y = layers.ReLU(name=f"{name}_1_relu")(y)
+    y = _conv_bn(y, channels, 3, stride, f"{name}_2")
+    y = layers.ReLU(name=f"{name}_2_relu")(y)
+    y = _conv_bn(y, 4 * channels, 1, 1, f"{name}_3")
+    shortcut = _shortcut(x, 4 * channels, stride, name)
+    y = layers.Add(name=f"{name}_add")([y, shortcut])
+    return layers.ReLU(name=f"{name}_relu")(y)

@@ -1,0 +1,14 @@
+"""How one image becomes V views."""
+
+from keras_mvssl.views.augmentation import Augmentation
+
+__all__ = ["Augmentation", "KerasCVViews"]
+
+
+def __getattr__(name):
+    # KerasCV brings TensorFlow, which `import keras_mvssl` must not.
+    if name == "KerasCVViews":
+        from keras_mvssl.views.kerascv import KerasCVViews
+
+        return KerasCVViews
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,149 @@
+"""What may happen to an image on its way to a view."""
+
+import dataclasses
+import math
+
+import keras
+
+
+@keras.saving.register_keras_serializable("keras_mvssl")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """The description of a random view, shared by every engine that makes views.
+
+    Each image and each view draws its own parameters. They are applied in the order
+    of the arguments: crop and resize, flip, blur, colour jitter (brightness, contrast,
+    saturation, hue), grayscale, solarise. Images and views are in [0, 255].
+
+    Strengths are those of torchvision: brightness, contrast and saturation blend the
+    image with black, with its mean gray and with its own gray version, by a factor
+    drawn from [max(0, 1 - strength), 1 + strength]; hue turns by a fraction of the
+    full circle drawn from [-hue, hue]. Torchvision blurs after the colour steps; both
+    are linear, so the order differs only where a colour step clips.
+
+    Args:
+        size: int or `(height, width)`. Pixels of a view.
+        crop_area: `(low, high)` within (0, 1]. Share of the image's area that a crop
+            covers, drawn uniformly.
+        crop_aspect: `(low, high)`, positive. Width over height of the crop, drawn
+            log-uniformly and relative to the image's own. Height and width are then
+            clipped to the image.
+        flip: Probability of a left-right flip.
+        blur: Probability of a Gaussian blur.
+        blur_sigma: `(low, high)`. Standard deviation of the blur in pixels of the
+            view, drawn uniformly.
+        jitter: Probability that the four colour steps are applied.
+        brightness, contrast, saturation: Strengths, at least 0.
+        hue: Strength within [0, 0.5].
+        grayscale: Probability of dropping the colour.
+        solarize: Probability of inverting the pixels at or above 128.
+
+    Raises:
+        ValueError: For a value outside its range.
+
+    Example:
+
+    ```python
+    augmentation = keras_mvssl.views.Augmentation.preset("cifar10")
+    milder = dataclasses.replace(augmentation, crop_area=(0.3, 1.0))
+    ```
+
+    Reference: the presets hold the values of Ghosh et al. (2024), Appendix C, as in the
+    authors' code.
+    """
+
+    size: int | tuple[int, int]
+    crop_area: tuple[float, float] = (0.08, 1.0)
+    crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    blur: float = 0.0
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    jitter: float = 0.8
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    grayscale: float = 0.2
+    solarize: float = 0.0
+
+    def __post_init__(self):
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        object.__setattr__(self, "size", tuple(size))
+        for name in ("crop_area", "crop_aspect", "blur_sigma"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if len(self.size) != 2 or not all(
+            isinstance(side, int) and side > 0 for side in self.size
+        ):
+            raise ValueError(
+                "`size` must be a positive int or two of them, (height, width). "
+                f"Received: size={self.size}"
+            )
+        self._check_range("crop_area", 0.0, 1.0)
+        self._check_range("crop_aspect", 0.0, math.inf)
+        self._check_range("blur_sigma", 0.0, math.inf)
+        for name in ("flip", "blur", "jitter", "grayscale", "solarize"):
+            self._check_number(name, 1.0)
+        for name in ("brightness", "contrast", "saturation"):
+            self._check_number(name, math.inf)
+        self._check_number("hue", 0.5)
+
+    def _check_range(self, name, low, high):
+        value = getattr(self, name)
+        if len(value) != 2 or not low < value[0] <= value[1] <= high:
+            raise ValueError(
+                f"`{name}` must be (low, high) with {low} < low <= high <= {high}. "
+                f"Received: {name}={value}"
+            )
+
+    def _check_number(self, name, high):
+        value = getattr(self, name)
+        if not 0.0 <= value <= high or math.isinf(value):
+            raise ValueError(
+                f"`{name}` must be within [0, {high}]. Received: {name}={value}"
+            )
+
+    @property
+    def needs_rgb(self):
+        """Whether a step of it is defined for three channels only."""
+        hue_or_saturation = self.jitter > 0 and (self.hue > 0 or self.saturation > 0)
+        return hue_or_saturation or self.grayscale > 0
+
+    @classmethod
+    def preset(cls, name):
+        """The augmentation that the paper (or our recipe) uses for a data set.
+
+        Args:
+            name: `"cifar10"`, `"stl10"` or `"imagenet100"` (the paper's), or
+                `"shapes"` (ours: what it varies is what is not the class).
+
+        Raises:
+            ValueError: For another name.
+        """
+        if name not in _PRESETS:
+            raise ValueError(
+                f"There are presets for {sorted(_PRESETS)}; describe any other with "
+                f"`Augmentation(size=..., ...)`. Received: name={name!r}"
+            )
+        return cls(**_PRESETS[name])
+
+    def get_config(self):
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+_PRESETS = {
+    "cifar10": dict(size=32, hue=0.0),
+    "stl10": dict(size=64, crop_area=(0.2, 1.0), hue=0.0, grayscale=0.1),
+    "imagenet100": dict(size=128, solarize=0.2),
+    "shapes": dict(
+        size=32,
+        crop_area=(0.35, 1.0),
+        brightness=0.6,
+        contrast=0.6,
+        saturation=0.6,
+        hue=0.5,
+    ),
+}
