@@ -167,7 +167,9 @@ def run(recipe, workdir):
             *_probes(recipe, splits),
             MetricsCSV(workdir / "metrics.csv"),
             callbacks.TensorBoard(workdir / "tensorboard"),
-            keras.callbacks.ModelCheckpoint(_folder(workdir / "checkpoint/model.keras")),
+            keras.callbacks.ModelCheckpoint(
+                _folder(workdir / "checkpoint/model.keras")
+            ),
         ],
     )
     model.encoder.save(workdir / "encoder.keras")
@@ -303,8 +305,7 @@ def _check(recipe, workdir):
         value = getattr(recipe, name)
         if value is not None and (not isinstance(value, int) or value < least):
             raise ValueError(
-                f"`{name}` must be an int of at least {least}. "
-                f"Received: {name}={value}"
+                f"`{name}` must be an int of at least {least}. Received: {name}={value}"
             )
     for name in ("learning_rate", "weight_decay", "warmup_epochs"):
         value = getattr(recipe, name)

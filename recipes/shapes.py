@@ -1,6 +1,6 @@
 """Pretrains a tiny ResNet on shapes: the whole pipeline in minutes, on a CPU.
 
-    python recipes/shapes.py --views=4
+python recipes/shapes.py --views=4
 """
 
 from keras_mvssl.training import Recipe
@@ -12,7 +12,7 @@ RECIPE = Recipe(
     augmentation=Augmentation.preset("shapes"),
     backbone="tiny",
     projector_dim=128,
-    epochs=6,
+    epochs=4,
     batch_size=128,
     learning_rate=2e-3,
 )

@@ -4,7 +4,6 @@ import resource
 import sys
 
 import keras
-from keras import ops
 
 
 def tensorflow_for_data():
@@ -39,9 +38,7 @@ def require_rows(x, minimum, message):
         if rows < minimum:
             raise ValueError(f"{message} Received: shape={tuple(x.shape)}")
         return x
-    if keras.backend.backend() == "tensorflow" and not isinstance(
-        x, keras.KerasTensor
-    ):
+    if keras.backend.backend() == "tensorflow" and not isinstance(x, keras.KerasTensor):
         import tensorflow as tf
 
         check = tf.debugging.Assert(

@@ -39,9 +39,7 @@ def _forward(encoder, images, batch_size):
     whole = len(images) // batch_size * batch_size
     parts = []
     if whole:
-        parts.append(
-            encoder.predict(images[:whole], batch_size=batch_size, verbose=0)
-        )
+        parts.append(encoder.predict(images[:whole], batch_size=batch_size, verbose=0))
     if whole < len(images):
         rest = images[whole:]
         padding = [(0, batch_size - len(rest))] + [(0, 0)] * (rest.ndim - 1)

@@ -113,7 +113,10 @@ class MultiViewModel(keras.Model):
 
     @property
     def metrics(self):
-        return [*super().metrics, *(self._terms.means.values() if self.compiled else ())]
+        return [
+            *super().metrics,
+            *(self._terms.means.values() if self.compiled else ()),
+        ]
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
         """Trains on views, as `keras.Model.fit`.

@@ -266,7 +266,9 @@ def stack(augmentation, views, draws):
         sigma = Uniform(draws, *a.blur_sigma)
         layers.append(apply(a.blur, GaussianBlur(kernel, sigma, dtype=_FLOAT32)))
     jitter = [
-        Blend(Uniform(draws, max(0.0, 1 - strength), 1 + strength), base, dtype=_FLOAT32)
+        Blend(
+            Uniform(draws, max(0.0, 1 - strength), 1 + strength), base, dtype=_FLOAT32
+        )
         for strength, base in (
             (a.brightness, tf.zeros_like),
             (a.contrast, mean_gray),

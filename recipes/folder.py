@@ -1,0 +1,24 @@
+"""Pretrains on a folder of your own images.
+
+    python recipes/folder.py --data_dir=PATH --image_size=64
+
+Sub-folders are classes, used by the probes alone; without sub-folders the images are
+unlabelled and there are no probes. Images of several sizes need `--image_size`.
+See `keras_mvssl.data.load` for folders with `train`, `test` and `unlabelled` parts.
+"""
+
+from keras_mvssl.training import Recipe
+from keras_mvssl.training import main
+
+RECIPE = Recipe(
+    dataset="folder",
+    by_views={2: {"beta": 0.02}, 4: {"beta": 0.01}, 8: {"beta": 0.01}},
+    backbone="resnet18",
+    projector_dim=256,
+    epochs=100,
+    batch_size=128,
+    probe_every=5,
+)
+
+if __name__ == "__main__":
+    main(RECIPE)

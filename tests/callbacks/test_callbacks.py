@@ -1,0 +1,67 @@
+import helpers
+import keras
+import numpy as np
+import pytest
+
+from keras_mvssl.callbacks import LinearProbe
+from keras_mvssl.callbacks import TensorBoard
+
+
+def views():
+    return np.random.default_rng(0).integers(0, 256, (8, 2, 12, 12, 3), dtype="uint8")
+
+
+def test_probe_enters_the_logs(model, labelled, tmp_path):
+    best = keras.callbacks.ModelCheckpoint(
+        tmp_path / "best.keras",
+        monitor="probe_accuracy",
+        save_best_only=True,
+        mode="max",
+    )
+    probe = LinearProbe(labelled, labelled, every=2, batch_size=16)
+    history = model.fit(
+        views(), batch_size=4, epochs=3, callbacks=[probe, best], verbose=0
+    ).history
+    # After the second epoch and after the last.
+    assert history["probe_accuracy"] == [1.0, 1.0]
+    assert (tmp_path / "best.keras").exists()
+
+
+def test_probe_leaves_training_as_it_is(labelled, model):
+    def train(callbacks):
+        keras.utils.set_random_seed(1)
+        copy = keras.models.clone_model(model)
+        copy.compile(optimizer="adam")
+        copy.fit(views(), batch_size=4, epochs=2, callbacks=callbacks, verbose=0)
+        return helpers.weights_of(copy)
+
+    probed = train([LinearProbe(labelled, labelled)])
+    for got, expected in zip(probed, train([])):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_probe_refuses_bad_data_at_once(labelled):
+    images, labels = labelled
+    with pytest.raises(ValueError, match="`train` must be labelled"):
+        LinearProbe(images, labelled)
+    with pytest.raises(ValueError, match="one label for each input"):
+        LinearProbe(labelled, (images, labels[1:]))
+    with pytest.raises(ValueError, match="Multiply them by 255"):
+        LinearProbe((images / 255, labels), labelled)
+    with pytest.raises(ValueError, match="every=0"):
+        LinearProbe(labelled, labelled, every=0)
+
+
+def test_tensorboard_holds_the_logs(model, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    history = model.fit(
+        views(), batch_size=4, epochs=2, callbacks=[TensorBoard(tmp_path)], verbose=0
+    ).history
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert set(events.Tags()["scalars"]) == {"loss", "invariance", "redundancy"}
+    loss = events.Scalars("loss")
+    assert [event.step for event in loss] == [2, 4]
+    np.testing.assert_allclose(
+        [event.value for event in loss], history["loss"], rtol=1e-5
+    )

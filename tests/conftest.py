@@ -1,0 +1,45 @@
+"""Shared set-up: torch before TensorFlow, quiet logs, one seed."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+try:
+    import torch  # noqa: F401 - TensorFlow first, and torch may crash.
+except ImportError:
+    pass
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mvssl as mv
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def images():
+    """Eight small RGB images, uint8."""
+    return np.random.default_rng(0).integers(0, 256, (8, 12, 12, 3), dtype="uint8")
+
+
+@pytest.fixture
+def model():
+    """A very small, compiled model for views of 12x12 RGB."""
+    encoder = mv.models.TinyResNet((12, 12, 3), width=4)
+    model = mv.MultiViewModel(encoder, mv.models.Projector(32, dim=8))
+    model.compile(optimizer=keras.optimizers.SGD(0.01))
+    return model
+
+
+@pytest.fixture
+def labelled():
+    """Bright and dark images, which any encoder tells apart."""
+    rng = np.random.default_rng(1)
+    labels = np.arange(40, dtype="int32") % 2
+    images = rng.integers(0, 100, (40, 12, 12, 3)) + 150 * labels[:, None, None, None]
+    return images.astype("uint8"), labels

@@ -1,0 +1,170 @@
+import pathlib
+
+import helpers
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_mvssl import data
+from keras_mvssl.data import catalog
+
+CIFAR10 = pathlib.Path(helpers.ROOT.parent, "shared/data/prepare_cifar10.py")
+
+
+def write_images(root, count=5, size=(8, 8), suffix=".png", start=0):
+    root.mkdir(parents=True, exist_ok=True)
+    for index in range(start, start + count):
+        color = (index * 20, 10, 200)
+        Image.new("RGB", size[::-1], color).save(root / f"{index:02}{suffix}")
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """Ten images of each of two classes."""
+    for name in ("cat", "dog"):
+        write_images(tmp_path / name, 10)
+    return tmp_path
+
+
+def test_folder_of_classes_keeps_a_fifth_for_the_test(classes):
+    splits = data.load(f"folder:{classes}")
+    assert splits.class_names == ("cat", "dog") and splits.num_classes == 2
+    assert splits.image_shape == (8, 8, 3)
+    assert len(splits.pretrain) == 16 and len(splits.test[0]) == 4
+    assert (np.bincount(splits.train[1]) == 8).all()
+    assert (np.bincount(splits.test[1]) == 2).all()
+    reds = np.concatenate([splits.train[0], splits.test[0]])[:, 0, 0, 0]
+    assert sorted(reds) == sorted([i * 20 for i in range(10)] * 2)
+
+
+def test_folder_with_parts(tmp_path):
+    for part, count in (("train", 4), ("val", 2)):
+        for name in ("cat", "dog"):
+            write_images(tmp_path / part / name, count)
+    write_images(tmp_path / "unlabelled", 9)
+    splits = data.load(f"folder:{tmp_path}")
+    assert [len(x) for x in (splits.pretrain, splits.train[0], splits.test[0])] == [
+        9,
+        8,
+        4,
+    ]
+
+
+def test_folder_without_labels(tmp_path):
+    write_images(tmp_path, 6, suffix=".jpg")
+    splits = data.load(f"folder:{tmp_path}")
+    assert splits.pretrain.shape == (6, 8, 8, 3)
+    assert splits.train is None and splits.test is None
+
+
+def test_folder_of_several_sizes_needs_one(classes):
+    write_images(classes / "dog", 1, size=(20, 10), start=50)
+    with pytest.raises(ValueError, match="differ in size.*image_size.*50.png is 20x10"):
+        data.load(f"folder:{classes}")
+    splits = data.load(f"folder:{classes}", image_size=6)
+    assert splits.pretrain.shape[1:] == splits.image_shape == (6, 6, 3)
+
+
+def test_folder_too_large_for_memory_streams(classes, monkeypatch):
+    expected = data.load(f"folder:{classes}", fraction=0.5)
+    monkeypatch.setattr(catalog, "MEMORY_LIMIT", 10)
+    splits = data.load(f"folder:{classes}", fraction=0.5)
+    assert int(splits.pretrain.cardinality()) == 8
+    got = np.array(list(splits.pretrain.as_numpy_iterator()))
+    np.testing.assert_array_equal(got, expected.pretrain)
+    images, labels = zip(*splits.test.as_numpy_iterator())
+    np.testing.assert_array_equal(images, expected.test[0])
+    np.testing.assert_array_equal(labels, expected.test[1])
+
+
+def test_unreadable_images_are_named(classes):
+    (classes / "cat" / "zz.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match="cannot be read.*zz.png"):
+        data.load(f"folder:{classes}")
+    whole = (classes / "cat" / "00.png").read_bytes()
+    (classes / "cat" / "zz.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="cannot be read.*zz.png"):
+        data.load(f"folder:{classes}")
+
+
+def test_bad_folders(classes, tmp_path_factory):
+    empty = tmp_path_factory.mktemp("empty")
+    with pytest.raises(ValueError, match=f"no images.*folder={empty}"):
+        data.load(f"folder:{empty}")
+    with pytest.raises(ValueError, match="no such folder.*nowhere"):
+        data.load("folder:/nowhere")
+    (classes / "bird").mkdir()
+    with pytest.raises(ValueError, match="no images.*bird"):
+        data.load(f"folder:{classes}")
+    write_images(classes, 1)
+    with pytest.raises(ValueError, match="beside sub-folders"):
+        data.load(f"folder:{classes}")
+
+
+def test_npz(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {f"x_{s}": rng.integers(0, 256, (9, 8, 8, 3)) for s in ("train", "test")}
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(ValueError, match="no such file"):
+        data.load("npz:/nowhere.npz")
+    assert data.load(f"npz:{tmp_path / 'x.npz'}").train is None
+    labels = {f"y_{s}": np.arange(9)[:, None] % 3 for s in ("train", "test")}
+    np.savez(tmp_path / "xy.npz", **arrays, **labels)
+    splits = data.load(f"npz:{tmp_path / 'xy.npz'}")
+    assert splits.num_classes == 3 and splits.test[1].shape == (9,)
+    np.savez(tmp_path / "bad.npz", x_train=arrays["x_train"] / 255)
+    with pytest.raises(ValueError, match="x_train of .*bad.npz.*Multiply them by 255"):
+        data.load(f"npz:{tmp_path / 'bad.npz'}")
+
+
+def test_fraction_is_seeded_and_balanced():
+    labels = np.repeat([0, 1, 2], [100, 50, 10])
+    kept = catalog.subset_indices(160, labels, 0.2, seed=0)
+    assert (np.bincount(labels[kept]) == [20, 10, 2]).all()
+    np.testing.assert_array_equal(kept, catalog.subset_indices(160, labels, 0.2, 0))
+    assert set(kept) != set(catalog.subset_indices(160, labels, 0.2, 1))
+    assert len(catalog.subset_indices(160, None, 0.25, 0)) == 40
+
+
+@pytest.mark.parametrize("fraction", [0, -0.5, 1.5, float("nan")])
+def test_bad_fraction(fraction):
+    with pytest.raises(ValueError, match=r"in \(0, 1\]. Received: fraction="):
+        data.load("shapes", fraction=fraction)
+
+
+def test_unknown_names_suggest_others():
+    with pytest.raises(ValueError, match="Did you mean.*'cifar10'.*name='cifar1'"):
+        data.load("cifar1")
+    with pytest.raises(ValueError, match="shapes.*Received: name='shape'"):
+        data.load("shape")
+
+
+def test_tfds_with_an_unlabelled_split(tmp_path, monkeypatch):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    with tfds.testing.mock_data(num_examples=10):
+        monkeypatch.setattr(
+            tfds.core.DatasetBuilder, "download_and_prepare", lambda self: None
+        )
+        splits = data.load("stl10", data_dir=tmp_path)
+        assert splits.image_shape == (96, 96, 3) and splits.num_classes == 10
+        assert not np.array_equal(splits.pretrain, splits.train[0])
+        with pytest.raises(ValueError, match="differ in size.*image_size"):
+            data.load("imagenette", data_dir=tmp_path)
+        splits = data.load("imagenette", data_dir=tmp_path, image_size=16)
+        assert splits.pretrain.shape[1:] == (16, 16, 3)
+        with pytest.raises(ValueError, match="one class label"):
+            data.load("coco", data_dir=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not CIFAR10.exists(), reason="needs the CIFAR-10 beside the project"
+)
+def test_real_cifar10(tmp_path):
+    result = helpers.run_python(CIFAR10, tmp_path)
+    assert result.returncode == 0, result.stderr
+    splits = data.load("cifar10", data_dir=tmp_path, fraction=0.2)
+    assert splits.pretrain.shape == (10_000, 32, 32, 3)
+    assert splits.train[0].shape == (50_000, 32, 32, 3)
+    assert (np.bincount(splits.test[1]) == 1000).all()
+    assert splits.class_names[0] == "airplane"

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_mvssl.data import multiview
+from keras_mvssl.views import Augmentation
+from keras_mvssl.views import KerasCVViews
+
+AUGMENTATION = Augmentation(size=8)
+
+
+def numbered(count):
+    """Images whose pixels are their own number."""
+    return np.arange(count, dtype="uint8")[:, None, None, None] * np.ones(
+        (1, 2, 2, 3), "uint8"
+    )
+
+
+def copies(images, step, offset, batch_size):
+    return tf.stack([images, images], axis=1)
+
+
+def take(stream, count):
+    return [np.asarray(batch) for batch in stream.take(count)]
+
+
+def as_stream(images):
+    return tf.data.Dataset.from_tensor_slices(images)
+
+
+@pytest.mark.parametrize("source", [np.asarray, as_stream], ids=["array", "stream"])
+@pytest.mark.parametrize("batch_size", [4, 130], ids=["one chunk", "chunks"])
+def test_same_views_for_any_workers_and_from_any_step(source, batch_size):
+    rng = np.random.default_rng(0)
+    images = source(rng.integers(0, 256, (300, 12, 12, 3), dtype="uint8"))
+
+    def batches(count, **arguments):
+        views = KerasCVViews(AUGMENTATION, 3)
+        return take(multiview(images, views, batch_size, **arguments), count)
+
+    one = batches(7, workers=1)
+    assert one[0].shape == (batch_size, 3, 8, 8, 3)
+    np.testing.assert_array_equal(batches(7, workers=4), one)
+    np.testing.assert_array_equal(batches(2, start_step=5, workers=4), one[5:])
+    flat = np.concatenate(one).reshape(-1, 8 * 8 * 3)
+    assert len(np.unique(flat, axis=0)) == len(flat)
+    assert (np.array(batches(1, seed=1)) != one[0]).any()
+
+
+@pytest.mark.parametrize("source", [np.asarray, as_stream], ids=["array", "stream"])
+def test_every_epoch_shows_each_image_once_in_a_new_order(source):
+    stream = multiview(source(numbered(30)), copies, batch_size=10)
+    assert stream.steps_per_epoch == 3
+    epochs = [
+        np.concatenate(take(stream.skip(3 * i), 3))[:, 0, 0, 0, 0] for i in range(3)
+    ]
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(30))
+    assert (epochs[0] != epochs[1]).any() and (epochs[1] != epochs[2]).any()
+
+
+def test_remainder_is_dropped():
+    stream = multiview(numbered(34), copies, batch_size=10)
+    assert stream.steps_per_epoch == 3
+    assert all(len(batch) == 10 for batch in take(stream, 7))
+
+
+def test_fits(model):
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype="uint8")
+    views = KerasCVViews(Augmentation(size=12), 3)
+    history = model.fit(multiview(images, views, batch_size=8), epochs=2, verbose=0)
+    assert int(model.optimizer.iterations) == 10 and len(history.epoch) == 2
+
+
+def test_endless_data_sets_of_others_need_a_length(model):
+    stream = multiview(numbered(20), copies, batch_size=10)
+    with pytest.raises(ValueError, match="never ends.*steps_per_epoch"):
+        model.fit(stream.map(lambda x: x), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "images, batch_size, message",
+    [
+        (numbered(8), 1, "batch_size=1"),
+        (numbered(8), 9, "number of images, 8. Received: batch_size=9"),
+        (numbered(8)[0], 2, r"\(N, H, W, C\). Received: images.shape=\(2, 2, 3\)"),
+        (numbered(8) / 255.0, 2, "Multiply them by 255"),
+        (numbered(8) - 5.0, 2, r"within \[0, 255\]"),
+        (numbered(8) * np.float32("nan"), 2, r"within \[0, 255\]"),
+        (as_stream(numbered(8)).batch(2), 2, "single images"),
+        (as_stream(numbered(8)).repeat(), 2, "must end"),
+        (as_stream(numbered(8)), 9, "batch_size=9"),
+    ],
+)
+def test_bad_input(images, batch_size, message):
+    with pytest.raises(ValueError, match=message):
+        multiview(images, copies, batch_size)

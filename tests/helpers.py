@@ -1,0 +1,78 @@
+"""What several tests need: gradients on any backend, weights, other processes."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+from keras import ops
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def value_and_gradient(function, array):
+    """Value of a scalar function and its gradient, as NumPy, on any backend."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(array)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x)
+        gradient = tape.gradient(value, x)
+    elif backend == "jax":
+        import jax
+
+        value, gradient = jax.value_and_grad(function)(jax.numpy.asarray(array))
+    else:
+        x = ops.convert_to_tensor(array).requires_grad_(True)
+        value = function(x)
+        value.backward()
+        gradient = x.grad
+    return float(value), np.asarray(ops.convert_to_numpy(gradient))
+
+
+def numerical_gradient(function, x, step=1e-5):
+    """Central differences of a NumPy function in float64."""
+    gradient = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[index] += step
+        down[index] -= step
+        gradient[index] = (function(up) - function(down)) / (2 * step)
+    return gradient
+
+
+def weights_of(model):
+    return [np.array(w) for w in model.get_weights()]
+
+
+def set_numbered_weights(model, seed=0):
+    """Gives a model weights that are the same on every backend."""
+    rng = np.random.default_rng(seed)
+    model.set_weights(
+        [
+            np.abs(w) + rng.uniform(0, 0.1, w.shape)
+            if w.ndim == 1
+            else rng.normal(0, 1 / np.sqrt(np.prod(w.shape[:-1])), w.shape)
+            for w in model.get_weights()
+        ]
+    )
+
+
+def run_python(*arguments, backend=None, **kwargs):
+    """Runs Python in a process of its own, with the package on its path."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    if backend is not None:
+        environment["KERAS_BACKEND"] = backend
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=600,
+        **kwargs,
+    )

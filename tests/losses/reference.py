@@ -1,0 +1,50 @@
+"""Barlow Twins written from the formulas, in NumPy float64, with loops over pairs."""
+
+import itertools
+
+import numpy as np
+
+
+def standardized(z, per_view=False, l2_normalize=False):
+    z = z.astype("float64")
+    if l2_normalize:
+        norms = np.sqrt((z**2).sum(axis=-1, keepdims=True))
+        z = z / norms * np.sqrt(z.shape[-1])
+    axis = 0 if per_view else (0, 1)
+    centred = z - z.mean(axis=axis, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(axis=axis, keepdims=True) + 1e-5)
+
+
+def terms(z, pairing="mean", standardization="joint", l2_normalize=False):
+    z = standardized(z, standardization == "per_view", l2_normalize)
+    batch, views, dim = z.shape
+    off = ~np.eye(dim, dtype=bool)
+    if pairing == "mean" and views > 2:
+        mean = z.mean(axis=1)
+        diagonals = [(z[:, a] * mean).sum(axis=0) / batch for a in range(views)]
+        invariance = np.mean([((1 - d) ** 2).sum() for d in diagonals])
+        correlation = mean.T @ mean / batch
+        return invariance, (correlation[off] ** 2).sum()
+    pairs = []
+    for a, b in itertools.permutations(range(views), 2):
+        correlation = z[:, a].T @ z[:, b] / batch
+        on = ((1 - np.diag(correlation)) ** 2).sum()
+        pairs.append((on, (correlation[off] ** 2).sum()))
+    return tuple(np.mean(pairs, axis=0))
+
+
+def loss(z, beta, **options):
+    invariance, redundancy = terms(z, **options)
+    return invariance + beta * redundancy
+
+
+def original_barlow_twins(z1, z2, beta):
+    """Zbontar et al. (2021), Algorithm 1, with eps in the batch normalisation."""
+
+    def batch_norm(z):
+        return (z - z.mean(0)) / np.sqrt(z.var(0) + 1e-5)
+
+    c = batch_norm(z1).T @ batch_norm(z2) / len(z1)
+    difference = (c - np.eye(len(c))) ** 2
+    difference[~np.eye(len(c), dtype=bool)] *= beta
+    return difference.sum()

@@ -1,0 +1,145 @@
+import importlib.util
+import json
+
+import helpers
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_mvssl as mv
+from models.one_step import one_step
+
+
+def some_views(batch=8, views=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (batch, views, 12, 12, 3), dtype="uint8")
+
+
+def test_projections_keep_images_and_views_in_place(model):
+    views = some_views()
+    projections = model.predict(views, verbose=0)
+    assert projections.shape == (8, 3, 8)
+    for image, view in ((0, 0), (1, 2), (7, 1)):
+        alone = model.projector(model.encoder(views[image, view][None]))
+        np.testing.assert_allclose(
+            projections[image, view], ops.convert_to_numpy(alone)[0], atol=1e-4
+        )
+
+
+def test_fit_reports_the_loss_and_its_terms_per_feature(model):
+    views = some_views()
+    logs = model.evaluate(views, batch_size=8, verbose=0, return_dict=True)
+    loss = model.loss
+    terms = loss.per_feature(loss.terms(model.predict(views, verbose=0)), 8)
+    assert set(logs) == {"loss", "invariance", "redundancy"}
+    for name, term in terms.items():
+        assert logs[name] == pytest.approx(float(term), rel=1e-4)
+    expected = 8 * logs["invariance"] + 4 / 8 * 56 * logs["redundancy"]
+    assert logs["loss"] == pytest.approx(expected, rel=1e-4)
+    history = model.fit(views, batch_size=4, epochs=2, verbose=0).history
+    assert set(history) == set(logs) and len(history["loss"]) == 2
+
+
+def test_training_learns(model):
+    views = some_views(16)
+    model.compile(optimizer=keras.optimizers.Adam(0.01))
+    losses = model.fit(views, batch_size=16, epochs=15, verbose=0).history["loss"]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_targets_are_ignored(model):
+    views = some_views()
+    model.fit(views, np.arange(8), batch_size=8, verbose=0)
+
+
+def test_compiles_by_default_and_again_with_a_loss_of_ones_own(model):
+    views = some_views()
+    assert isinstance(model.loss, mv.losses.BarlowTwins)
+    model.fit(views, batch_size=8, verbose=0)
+
+    def spread(y_true, y_pred):
+        return ops.reshape(ops.mean(ops.square(y_pred)), (1,))
+
+    model.compile(optimizer="sgd", loss=spread)
+    assert set(model.fit(views, batch_size=8, verbose=0).history) == {"loss"}
+    model.compile(loss=mv.losses.BarlowTwins(pairing="all"))
+    history = model.fit(views, batch_size=8, verbose=0).history
+    assert set(history) == {"loss", "invariance", "redundancy"}
+
+
+def test_save_in_the_middle_of_training_and_go_on(model, tmp_path):
+    views = some_views()
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.01), loss=mv.losses.BarlowTwins(0.2)
+    )
+    fit = dict(batch_size=8, epochs=3, verbose=0)
+    model.fit(views, **fit)
+    model.save(tmp_path / "model.keras")
+    copy = keras.saving.load_model(tmp_path / "model.keras")
+    assert copy.loss.get_config() == model.loss.get_config()
+    assert int(copy.optimizer.iterations) == 3
+    model.fit(views, **fit)
+    copy.fit(views, **fit)
+    for got, expected in zip(helpers.weights_of(copy), helpers.weights_of(model)):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(policy):
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(policy)
+    try:
+        encoder = mv.models.TinyResNet((12, 12, 3), width=4)
+        model = mv.MultiViewModel(encoder, mv.models.Projector(32, dim=8))
+        model.compile(optimizer="adam")
+        history = model.fit(some_views(), batch_size=8, epochs=2, verbose=0).history
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_one_step_agrees_with_another_backend():
+    this = keras.backend.backend()
+    other = "jax" if this == "tensorflow" else "tensorflow"
+    if importlib.util.find_spec(other) is None:
+        pytest.skip(f"{other} is not installed.")
+    script = helpers.ROOT / "tests/models/one_step.py"
+    result = helpers.run_python(script, backend=other)
+    assert result.returncode == 0, result.stderr
+    expected, got = json.loads(result.stdout), one_step()
+    for name, value in expected["logs"].items():
+        assert got["logs"][name] == pytest.approx(value, rel=1e-4)
+    change = np.array(expected["change"])
+    assert np.abs(change).max() > 1e-3
+    np.testing.assert_allclose(got["change"], change, atol=1e-4 * np.abs(change).max())
+
+
+def test_refuses_what_does_not_fit_before_training(model, images):
+    with pytest.raises(ValueError, match=r"B, V, h, w, C.*\(4, 12, 12, 3\)"):
+        model.fit(images, batch_size=4, verbose=0)
+    with pytest.raises(ValueError, match="batch of one.*batch_size=8"):
+        model.fit(some_views(9), batch_size=8, verbose=0)
+    with pytest.raises(ValueError, match="batch of one.*batch_size=None"):
+        model.fit(some_views(33), verbose=0)
+    with pytest.raises(ValueError, match=r"within \[0, 255\].*minimum=-"):
+        model.fit(some_views() - 128.0, batch_size=4, verbose=0)
+    with pytest.raises(ValueError, match="Multiply them by 255"):
+        model.fit(some_views() / 255.0, batch_size=4, verbose=0)
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.fit(some_views(), batch_size=4, sample_weight=np.ones(8), verbose=0)
+    with pytest.raises(ValueError, match="at least 2 of them on axis 1"):
+        model.fit(some_views(8, views=1), batch_size=4, verbose=0)
+
+
+def test_parts_that_do_not_fit():
+    encoder = mv.models.TinyResNet((12, 12, 3), width=4)
+    with pytest.raises(ValueError, match="`projector` must take the 32 features"):
+        mv.MultiViewModel(encoder, mv.models.Projector(16))
+    with pytest.raises(ValueError, match="`encoder` must be a built keras.Model"):
+        mv.MultiViewModel(keras.Sequential([keras.layers.Dense(3)]), None)
+    unpooled = keras.Model(
+        encoder.input, encoder.get_layer("stage4_block1_relu").output
+    )
+    with pytest.raises(ValueError, match="pooled"):
+        mv.MultiViewModel(unpooled, mv.models.Projector(32))

@@ -1,0 +1,72 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_mvssl import models
+
+
+@pytest.mark.parametrize(
+    "make, arguments, features, parameters",
+    [
+        (models.TinyResNet, {}, 128, 309_296),
+        (models.ResNet18, {"stem": "cifar"}, 512, 11_173_962 - 5_130),
+        (models.ResNet18, {"stem": "imagenet"}, 512, 11_689_512 - 513_000),
+        (models.ResNet50, {"stem": "imagenet"}, 2048, 25_557_032 - 2_049_000),
+    ],
+)
+def test_sizes_are_those_of_the_literature(make, arguments, features, parameters):
+    # Published counts are of trainable parameters, with a classifier on top.
+    encoder = make((32, 32, 3), **arguments)
+    trainable = sum(int(np.prod(w.shape)) for w in encoder.trainable_weights)
+    statistics = sum(int(np.prod(w.shape)) for w in encoder.non_trainable_weights)
+    assert encoder.output_shape == (None, features)
+    if make is models.TinyResNet:
+        assert trainable + statistics == parameters
+    else:
+        assert trainable == parameters
+
+
+@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
+def test_any_size_and_channels(stem):
+    encoder = models.ResNet18((None, None, 5), stem=stem, width=4)
+    images = np.random.default_rng(0).integers(0, 256, (2, 40, 33, 5))
+    assert encoder.predict(images, verbose=0).shape == (2, 32)
+
+
+def test_normalises_plain_images():
+    encoder = models.TinyResNet((8, 8, 3), mean=(10, 20, 30), std=(1, 2, 4))
+    layer = keras.Model(encoder.input, encoder.get_layer("normalization").output)
+    got = layer.predict(np.full((1, 8, 8, 3), 34, "uint8"), verbose=0)[0, 0, 0]
+    np.testing.assert_allclose(got, [24, 7, 1], rtol=1e-5)
+
+
+def test_saved_encoder_has_nothing_custom(tmp_path):
+    encoder = models.ResNet18((16, 16, 3), stem="cifar", width=4)
+    encoder.save(tmp_path / "encoder.keras")
+    modules = {type(layer).__module__ for layer in encoder.layers}
+    assert all(module.startswith("keras.") for module in modules)
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype="uint8")
+    copy = keras.saving.load_model(tmp_path / "encoder.keras", safe_mode=True)
+    np.testing.assert_array_equal(
+        copy.predict(images, verbose=0), encoder.predict(images, verbose=0)
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(stem="mnist"), "stem='mnist'"),
+        (dict(width=0), "width=0"),
+        (dict(input_shape=(32, 32)), r"input_shape=\(32, 32\)"),
+        (dict(mean=(1, 2)), "mean="),
+        (dict(std=0.0), "std="),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        models.ResNet18(**{"input_shape": (32, 32, 3), **arguments})
+
+
+def test_bad_projector():
+    with pytest.raises(ValueError, match="dim=0"):
+        models.Projector(16, dim=0)

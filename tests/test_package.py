@@ -1,0 +1,23 @@
+import importlib.util
+
+import helpers
+import pytest
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_import_brings_no_tensorflow(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed.")
+    code = """
+import sys
+import numpy as np
+import keras_mvssl as mv
+encoder = mv.models.TinyResNet((12, 12, 3), width=4)
+model = mv.MultiViewModel(encoder, mv.models.Projector(32, 8))
+model.compile()
+model.fit(np.random.randint(0, 256, (4, 2, 12, 12, 3)), verbose=0)
+heavy = {"tensorflow", "tensorflow_datasets", "keras_cv"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    result = helpers.run_python("-c", code, backend=backend)
+    assert result.returncode == 0, result.stderr
