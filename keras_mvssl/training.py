@@ -197,7 +197,10 @@ def main(recipe):
     """
     names = _define_flags(recipe)
     workdir = flags.DEFINE_string(
-        "workdir", None, "Folder for the run; a new one below runs/ if not given."
+        "workdir",
+        None,
+        "Folder for the run, new or empty. A new one below runs/ if not given.",
+        module_name=sys.argv[0],
     )
 
     def start(argv):
@@ -410,6 +413,7 @@ def _config(recipe, augmentation, steps):
 
 def _define_flags(recipe):
     define = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
+    here = {"module_name": sys.argv[0]}  # so that --help shows them
     names = []
     for field in dataclasses.fields(Recipe):
         if field.name in ("dataset", "augmentation", "by_views", "stem"):
@@ -418,13 +422,14 @@ def _define_flags(recipe):
         default = getattr(recipe, field.name)
         help_text = f"{_help(field.name)} The recipe has {default}."
         if field.name == "backbone":
-            flags.DEFINE_enum("backbone", None, sorted(BACKBONES), help_text)
+            flags.DEFINE_enum("backbone", None, sorted(BACKBONES), help_text, **here)
         elif field.name == "pairing":
-            flags.DEFINE_enum("pairing", None, ["mean", "all"], help_text)
+            flags.DEFINE_enum("pairing", None, ["mean", "all"], help_text, **here)
         elif field.name == "beta":
-            flags.DEFINE(_BetaParser(), "beta", None, help_text)
+            flags.DEFINE(_BetaParser(), "beta", None, help_text, **here)
         else:
-            define.get(kind, flags.DEFINE_string)(field.name, None, help_text)
+            define_flag = define.get(kind, flags.DEFINE_string)
+            define_flag(field.name, None, help_text, **here)
         names.append(field.name)
     return names
 

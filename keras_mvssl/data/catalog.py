@@ -226,6 +226,11 @@ def _load_folder(name, path, seed, image_size):
     shape = folder.common_shape([*files, *test_files, *extra], image_size)
     fits = (len(files) + len(test_files) + len(extra)) * np.prod(shape) <= MEMORY_LIMIT
     read = folder.read_array if fits else folder.read_stream
+    if not fits:
+        # A shuffle buffer does not reach across classes that lie one after another.
+        order = np.random.default_rng(seed).permutation(len(files))
+        files = [files[i] for i in order]
+        labels = None if labels is None else labels[order]
     x = read(files, shape)
     pretrain = read(extra, shape) if extra else x
     splits = Splits(name, pretrain, None, None, shape)

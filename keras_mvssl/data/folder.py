@@ -75,7 +75,7 @@ def _require_images(files, root):
 
 
 def common_shape(paths, image_size=None):
-    """The shape `(height, width, 3)` that all images have, or are given by `image_size`.
+    """The shape `(height, width, 3)` of all images, as they are or by `image_size`.
 
     Reads only the headers.
 

@@ -128,7 +128,17 @@ def _chunks_of_stream(tf, images, batch_size, seed, start_step):
         steps_per_epoch = count // batch_size
 
     def epoch(index):
-        shuffled = images.shuffle(SHUFFLE_BUFFER, seed=seed + index + 1)
+        # The op below `Dataset.shuffle`, which mixes TensorFlow's global seed in.
+        shuffled = tf.raw_ops.ShuffleDataset(
+            input_dataset=tf.data.experimental.to_variant(images),
+            buffer_size=SHUFFLE_BUFFER,
+            seed=seed,
+            seed2=index + 1,
+            output_types=[images.element_spec.dtype],
+            output_shapes=[images.element_spec.shape],
+            reshuffle_each_iteration=False,
+        )
+        shuffled = tf.data.experimental.from_variant(shuffled, images.element_spec)
         return shuffled.batch(batch_size, drop_remainder=True)
 
     def split(step, batch):

@@ -1,5 +1,6 @@
 """Small questions to the backend."""
 
+import contextlib
 import resource
 import sys
 
@@ -11,10 +12,9 @@ def tensorflow_for_data():
     import tensorflow as tf
 
     if keras.backend.backend() != "tensorflow":
-        try:
+        # It fails where the caller's program has started TensorFlow's devices already.
+        with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices([], "GPU")
-        except RuntimeError:
-            pass  # The caller's program has started TensorFlow's devices already.
     return tf
 
 

@@ -43,7 +43,7 @@ class BarlowTwins(keras.losses.Loss):
         name: Name of the loss.
 
     Call arguments:
-        y_true: Ignored; there are no targets.
+        y_true: Ignored; there are no targets. Keras wants a tensor: pass `y_pred`.
         y_pred: Projections `(B, V, D)`, any float type. B is the whole batch, of all
             devices. At least 2 images and 2 views.
 

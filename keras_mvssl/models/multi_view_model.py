@@ -98,11 +98,6 @@ class MultiViewModel(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        if sample_weight is not None:
-            raise ValueError(
-                "A loss on the statistics of a batch has no sample weights. "
-                f"Received: sample_weight={sample_weight}"
-            )
         # There are no targets: the projections stand in for the unused `y`.
         loss = super().compute_loss(x=x, y=y_pred, y_pred=y_pred, training=training)
         if self._terms.means:
@@ -138,6 +133,12 @@ class MultiViewModel(keras.Model):
                 last batch of one image, and for endless data sets without
                 `steps_per_epoch`.
         """
+        for name in ("sample_weight", "class_weight"):
+            if kwargs.get(name) is not None:
+                raise ValueError(
+                    "A loss on the statistics of a batch has no weights of samples. "
+                    f"Received: {name}={kwargs[name]}"
+                )
         if hasattr(x, "element_spec"):
             kwargs.setdefault("shuffle", False)  # A data set shuffles itself.
             if kwargs.get("steps_per_epoch") is None:

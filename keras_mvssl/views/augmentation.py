@@ -70,7 +70,8 @@ class Augmentation:
         size = (self.size, self.size) if isinstance(self.size, int) else self.size
         object.__setattr__(self, "size", tuple(size))
         for name in ("crop_area", "crop_aspect", "blur_sigma"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            value = tuple(float(x) for x in getattr(self, name))
+            object.__setattr__(self, name, value)
         if len(self.size) != 2 or not all(
             isinstance(side, int) and side > 0 for side in self.size
         ):

@@ -7,6 +7,8 @@ of (seed, step, place of the image in the batch, view), so views are the same wi
 number of workers, from any step on, and for any part of the batch.
 """
 
+import math
+
 import keras_cv
 import tensorflow as tf
 
@@ -140,7 +142,7 @@ class Uniform(keras_cv.core.FactorSampler):
     def __call__(self, shape, dtype="float32"):
         if not self._log:
             return self._draws.uniform(shape, self._lower, self._upper, dtype)
-        low, high = tf.math.log(self._lower), tf.math.log(self._upper)
+        low, high = math.log(self._lower), math.log(self._upper)
         return tf.exp(self._draws.uniform(shape, low, high, dtype))
 
 
@@ -224,6 +226,8 @@ class RandomApply(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         super().__init__(**kwargs)
         self.layers = layers
         self.rate = rate
+        # Else Keras calls the layers once more to build them, which draws.
+        self.built = True
 
     def get_random_transformation_batch(self, batch_size, **kwargs):
         return self._random_generator.uniform((batch_size, 1, 1, 1)) < self.rate

@@ -1,4 +1,4 @@
-"""Prints loss, gradient norm and weights after one step, from fixed weights and views."""
+"""Prints logs and the change of weights of one step, from fixed weights and views."""
 
 import json
 import sys

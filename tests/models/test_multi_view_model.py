@@ -90,8 +90,8 @@ def test_mixed_precision(policy):
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
-        encoder = mv.models.TinyResNet((12, 12, 3), width=4)
-        model = mv.MultiViewModel(encoder, mv.models.Projector(32, dim=8))
+        encoder = mv.models.TinyResNet((12, 12, 3), width=2)
+        model = mv.MultiViewModel(encoder, mv.models.Projector(16, dim=8))
         model.compile(optimizer="adam")
         history = model.fit(some_views(), batch_size=8, epochs=2, verbose=0).history
     finally:
