@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
 import platform
 import shlex
@@ -13,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 from absl import app
 from absl import flags
 
@@ -183,6 +183,7 @@ def run(recipe, workdir):
         "loss_final": history.history["loss"][-1],
         "peak_memory": distribution.peak_memory(),
         "probe": probe,
+        **_provenance(),
     }
     _write_json(workdir / "results.json", results)
     _summarize(results, workdir)
@@ -401,13 +402,17 @@ def _config(recipe, augmentation, steps):
         **settings,
         "augmentation": augmentation.get_config(),
         "steps_per_epoch": steps,
+        **_provenance(),
+    }
+
+
+def _provenance():
+    """What a number must be quoted with."""
+    return {
         "command": shlex.join(sys.argv),
-        "versions": {
-            "python": platform.python_version(),
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-            "backend": keras.backend.backend(),
-        },
+        "date": datetime.date.today().isoformat(),
+        "versions": {"python": platform.python_version(), **distribution.versions()},
+        "cpu_cores": os.cpu_count(),
     }
 
 

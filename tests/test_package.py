@@ -1,7 +1,8 @@
 import importlib.util
 
-import helpers
 import pytest
+
+import helpers
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

@@ -2,11 +2,11 @@ import csv
 import dataclasses
 import json
 
-import helpers
 import keras
 import numpy as np
 import pytest
 
+import helpers
 from keras_mvssl import training
 from keras_mvssl.views import Augmentation
 

@@ -5,3 +5,4 @@ from keras_mvssl.distribution.runtime import device_name
 from keras_mvssl.distribution.runtime import peak_memory
 from keras_mvssl.distribution.runtime import require_rows
 from keras_mvssl.distribution.runtime import tensorflow_for_data
+from keras_mvssl.distribution.runtime import versions

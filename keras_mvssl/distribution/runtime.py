@@ -1,6 +1,7 @@
 """Small questions to the backend."""
 
 import contextlib
+import importlib.metadata
 import resource
 import sys
 
@@ -67,6 +68,12 @@ def device_name():
 
         return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return "unknown"
+
+
+def versions():
+    """Versions of Keras and of the backend's package."""
+    backend = keras.backend.backend()
+    return {"keras": keras.__version__, backend: importlib.metadata.version(backend)}
 
 
 def peak_memory():

@@ -1,8 +1,8 @@
-import helpers
 import keras
 import numpy as np
 import pytest
 
+import helpers
 from keras_mvssl.callbacks import LinearProbe
 from keras_mvssl.callbacks import TensorBoard
 

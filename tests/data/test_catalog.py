@@ -1,10 +1,10 @@
 import pathlib
 
-import helpers
 import numpy as np
 import pytest
 from PIL import Image
 
+import helpers
 from keras_mvssl import data
 from keras_mvssl.data import catalog
 

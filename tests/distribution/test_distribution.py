@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -29,3 +30,4 @@ def test_require_rows():
 def test_this_process_is_known():
     assert distribution.device_name()
     assert distribution.peak_memory() > 1e7
+    assert set(distribution.versions()) == {"keras", keras.backend.backend()}

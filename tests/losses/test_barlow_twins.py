@@ -1,11 +1,11 @@
 import itertools
 
-import helpers
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
+import helpers
 from keras_mvssl.losses import BarlowTwins
 from losses import reference
 

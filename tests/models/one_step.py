@@ -3,10 +3,10 @@
 import json
 import sys
 
-import helpers
 import keras
 import numpy as np
 
+import helpers
 import keras_mvssl as mv
 
 

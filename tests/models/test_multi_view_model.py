@@ -1,12 +1,12 @@
 import importlib.util
 import json
 
-import helpers
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
+import helpers
 import keras_mvssl as mv
 from models.one_step import one_step
 
