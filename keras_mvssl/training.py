@@ -1,6 +1,5 @@
 """Recipes: settings, a run, and a command line for it."""
 
-import csv
 import dataclasses
 import datetime
 import json
@@ -9,93 +8,28 @@ import pathlib
 import platform
 import shlex
 import sys
-import time
-from collections.abc import Mapping
-from typing import Any
 
 import keras
 from absl import app
 from absl import flags
 
 from keras_mvssl import callbacks
+from keras_mvssl import command_line
 from keras_mvssl import data
 from keras_mvssl import distribution
 from keras_mvssl import evaluation
 from keras_mvssl import losses
 from keras_mvssl import models
 from keras_mvssl import progress
+from keras_mvssl import views
+from keras_mvssl.recipe import BACKBONES
+from keras_mvssl.recipe import Recipe
 from keras_mvssl.views import Augmentation
 
-BACKBONES = {
-    "tiny": models.TinyResNet,
-    "resnet18": models.ResNet18,
-    "resnet50": models.ResNet50,
-}
+__all__ = ["Recipe", "build_model", "compile_model", "main", "run"]
+
 # Raw pixels are probed at this size at most, so that the probe stays affordable.
 PIXELS = 32
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """All settings of a run. Each is a flag of the command line, but for three.
-
-    Attributes:
-        dataset: Name for `data.load`; `"folder"` stands for the folder `data_dir`.
-        augmentation: What may happen to a view. Defaults to `Augmentation()` at the
-            size of the images. No flag.
-        by_views: Settings that go with a number of views, `{views: {name: value}}`,
-            over those of the recipe itself. No flag.
-        image_size: Pixels that images are resized to when loaded; None keeps theirs.
-        views: Views of each image.
-        fraction: Share of the images to pretrain on.
-        backbone: `"tiny"`, `"resnet18"` or `"resnet50"`.
-        stem: Stem of the backbone, `"cifar"` or `"imagenet"`. No flag.
-        projector_dim: Features D of the projector.
-        beta: Weight of the redundancy, or `"auto"`.
-        pairing: `"mean"` or `"all"`, of `losses.BarlowTwins`.
-        epochs: Passes over the images.
-        steps_per_epoch: Steps of an epoch; None for a whole pass.
-        batch_size: Images per step.
-        learning_rate: Of AdamW, at its peak; cosine decay to 0 follows.
-        weight_decay: Of AdamW, not on biases and batch normalisation.
-        warmup_epochs: Epochs over which the learning rate rises from 0.
-        probe_every: Epochs between probes.
-        seed: Seed of weights, order, views and subsets.
-        data_dir: Folder of the data.
-        workers: Chunks augmented in parallel; None lets tf.data choose.
-    """
-
-    dataset: str
-    augmentation: Augmentation | None = None
-    by_views: Mapping[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-    image_size: int | None = None
-    views: int = 4
-    fraction: float = 1.0
-    backbone: str = "resnet18"
-    stem: str = "cifar"
-    projector_dim: int = 256
-    beta: float | str = "auto"
-    pairing: str = "mean"
-    epochs: int = 100
-    steps_per_epoch: int | None = None
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-6
-    warmup_epochs: float = 1.0
-    probe_every: int = 1
-    seed: int = 0
-    data_dir: str | None = None
-    workers: int | None = None
-
-    def with_settings(self, **settings):
-        """The recipe for `settings["views"]` views, with the other settings on top.
-
-        Args:
-            **settings: Values for attributes; those that are None are left out.
-        """
-        settings = {k: v for k, v in settings.items() if v is not None}
-        views = settings.get("views", self.views)
-        return dataclasses.replace(self, **{**self.by_views.get(views, {}), **settings})
 
 
 def run(recipe, workdir):
@@ -124,7 +58,12 @@ def run(recipe, workdir):
     ```
     """
     workdir = pathlib.Path(workdir)
-    _check(recipe, workdir)
+    recipe.check()
+    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise ValueError(
+            "`workdir` must be a new or an empty folder: this one holds another run or "
+            f"other files. Received: workdir={workdir}"
+        )
     keras.utils.set_random_seed(recipe.seed)
     name = recipe.dataset
     if name == "folder":
@@ -132,14 +71,12 @@ def run(recipe, workdir):
     splits = data.load(
         name, recipe.data_dir, recipe.fraction, recipe.seed, recipe.image_size
     )
-    augmentation = recipe.augmentation or Augmentation(size=splits.image_shape[:2])
+    size = splits.image_shape[:2]
+    augmentation = recipe.augmentation or Augmentation(size=size)
     model = build_model(recipe, augmentation.size, splits.image_shape)
-    from keras_mvssl.views import KerasCVViews
-
-    views = KerasCVViews(augmentation, recipe.views, seed=recipe.seed)
     stream = data.multiview(
         splits.pretrain,
-        views,
+        views.KerasCVViews(augmentation, recipe.views, seed=recipe.seed),
         recipe.batch_size,
         seed=recipe.seed,
         workers=recipe.workers,
@@ -156,7 +93,7 @@ def run(recipe, workdir):
     _write_json(workdir / "config.json", _config(recipe, augmentation, steps))
     _describe(recipe, splits, model, steps)
     probe = _baselines(model, splits)
-    throughput = Throughput(recipe.views * recipe.batch_size)
+    throughput = callbacks.Throughput(recipe.views * recipe.batch_size)
     history = model.fit(
         stream,
         epochs=recipe.epochs,
@@ -165,7 +102,7 @@ def run(recipe, workdir):
         callbacks=[
             throughput,
             *_probes(recipe, splits),
-            MetricsCSV(workdir / "metrics.csv"),
+            callbacks.MetricsCSV(workdir / "metrics.csv"),
             callbacks.TensorBoard(workdir / "tensorboard"),
             keras.callbacks.ModelCheckpoint(
                 _folder(workdir / "checkpoint/model.keras")
@@ -176,7 +113,7 @@ def run(recipe, workdir):
     probe["final"] = history.history.get("probe_accuracy", [None])[-1]
     results = {
         **_results(recipe, model),
-        "steps": steps * recipe.epochs,
+        "steps": int(model.optimizer.iterations),
         "views_seen": throughput.views_seen,
         "seconds": round(throughput.seconds, 3),
         "views_per_second": round(throughput.views_seen / throughput.seconds, 1),
@@ -196,7 +133,11 @@ def main(recipe):
     Args:
         recipe: A `Recipe`, whose values are the defaults.
     """
-    names = _define_flags(recipe)
+    names = command_line.define_flags(
+        recipe,
+        leave_out=("dataset", "augmentation", "by_views", "stem"),
+        choices={"backbone": sorted(BACKBONES), "pairing": ("mean", "all")},
+    )
     workdir = flags.DEFINE_string(
         "workdir",
         None,
@@ -239,88 +180,6 @@ def compile_model(model, recipe, steps_per_epoch):
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     loss = losses.BarlowTwins(beta=recipe.beta, pairing=recipe.pairing)
     model.compile(optimizer=optimizer, loss=loss)
-
-
-class Throughput(keras.callbacks.Callback):
-    """Adds views seen, seconds, views per second and learning rate to the logs.
-
-    Seconds are those of training steps and of waiting for data; probes and other work
-    at the end of epochs are left out.
-    """
-
-    def __init__(self, views_per_step):
-        super().__init__()
-        self.views_per_step = views_per_step
-        self.views_seen = 0
-        self.seconds = 0.0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._steps = 0
-        self._start = self._end = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._steps += 1
-        self._end = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds, views = self._end - self._start, self._steps * self.views_per_step
-        self.seconds += seconds
-        self.views_seen += views
-        logs["views_seen"] = self.views_seen
-        logs["seconds"] = round(self.seconds, 3)
-        logs["views_per_second"] = round(views / max(seconds, 1e-9), 1)
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-
-
-class MetricsCSV(keras.callbacks.Callback):
-    """A row per epoch; a column of an epoch without a probe stays empty.
-
-    Keras' CSVLogger knows only the columns of the first epoch.
-    """
-
-    def __init__(self, path):
-        super().__init__()
-        self.path = path
-        self.rows = []
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({"epoch": epoch + 1, **(logs or {})})
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        with open(self.path, "w", newline="") as file:
-            writer = csv.DictWriter(file, names, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
-
-
-def _check(recipe, workdir):
-    if recipe.dataset == "folder" and not recipe.data_dir:
-        raise ValueError(
-            "`data_dir` must name the folder of images. "
-            f"Received: data_dir={recipe.data_dir}"
-        )
-    if recipe.backbone not in BACKBONES:
-        raise ValueError(
-            f"`backbone` must be one of {sorted(BACKBONES)}. "
-            f"Received: backbone={recipe.backbone!r}"
-        )
-    smallest = {"views": 2, "batch_size": 2, "epochs": 1, "projector_dim": 1}
-    smallest |= {"steps_per_epoch": 1, "probe_every": 1, "workers": 1, "seed": 0}
-    for name, least in smallest.items():
-        value = getattr(recipe, name)
-        if value is not None and (not isinstance(value, int) or value < least):
-            raise ValueError(
-                f"`{name}` must be an int of at least {least}. Received: {name}={value}"
-            )
-    for name in ("learning_rate", "weight_decay", "warmup_epochs"):
-        value = getattr(recipe, name)
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"`{name}` must be at least 0. Received: {name}={value}")
-    losses.BarlowTwins(beta=recipe.beta, pairing=recipe.pairing)
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
-        raise ValueError(
-            "`workdir` must be a new or an empty folder: this one holds another run or "
-            f"other files. Received: workdir={workdir}"
-        )
 
 
 def _baselines(model, splits):
@@ -414,54 +273,6 @@ def _provenance():
         "versions": {"python": platform.python_version(), **distribution.versions()},
         "cpu_cores": os.cpu_count(),
     }
-
-
-def _define_flags(recipe):
-    define = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
-    here = {"module_name": sys.argv[0]}  # so that --help shows them
-    names = []
-    for field in dataclasses.fields(Recipe):
-        if field.name in ("dataset", "augmentation", "by_views", "stem"):
-            continue
-        kind = {"int": int, "float": float}.get(_type_name(field.type))
-        default = getattr(recipe, field.name)
-        help_text = f"{_help(field.name)} The recipe has {default}."
-        if field.name == "backbone":
-            flags.DEFINE_enum("backbone", None, sorted(BACKBONES), help_text, **here)
-        elif field.name == "pairing":
-            flags.DEFINE_enum("pairing", None, ["mean", "all"], help_text, **here)
-        elif field.name == "beta":
-            flags.DEFINE(_BetaParser(), "beta", None, help_text, **here)
-        else:
-            define_flag = define.get(kind, flags.DEFINE_string)
-            define_flag(field.name, None, help_text, **here)
-        names.append(field.name)
-    return names
-
-
-class _BetaParser(flags.ArgumentParser):
-    def parse(self, argument):
-        return argument if argument == "auto" else float(argument)
-
-    def flag_type(self):
-        return "float or 'auto'"
-
-
-def _type_name(annotation):
-    names = [t.__name__ for t in getattr(annotation, "__args__", (annotation,))]
-    return names[0]
-
-
-def _help(name):
-    """The line on an attribute in the docstring of `Recipe`."""
-    lines = Recipe.__doc__.splitlines()
-    start = next(i for i, x in enumerate(lines) if x.strip().startswith(f"{name}: "))
-    text = lines[start].split(": ", 1)[1]
-    for line in lines[start + 1 :]:
-        if not line.startswith("            "):
-            break
-        text += " " + line.strip()
-    return text
 
 
 def _folder(path):

@@ -1,8 +1,8 @@
 """From data sets to streams of views."""
 
 from keras_mvssl.data import shapes
-from keras_mvssl.data.catalog import Splits
 from keras_mvssl.data.catalog import load
 from keras_mvssl.data.pipeline import multiview
+from keras_mvssl.data.splits import Splits
 
 __all__ = ["Splits", "load", "multiview", "shapes"]

@@ -8,8 +8,69 @@ from PIL import Image
 
 from keras_mvssl import distribution
 from keras_mvssl import progress
+from keras_mvssl.data.splits import UNLABELLED
+from keras_mvssl.data.splits import Splits
+from keras_mvssl.data.splits import fits_in_memory
+from keras_mvssl.data.splits import subset_indices
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
+
+
+def load(name, path, seed, image_size):
+    """`Splits` of a folder of images, and a callable to the labels of `pretrain`."""
+    root = pathlib.Path(path).expanduser()
+    if not root.is_dir():
+        raise ValueError(f"There is no such folder. Received: name={name!r}")
+    roots = {
+        split: next((root / n for n in names if (root / n).is_dir()), None)
+        for split, names in (
+            ("train", ("train",)),
+            ("test", ("test", "val", "validation")),
+            ("unlabelled", UNLABELLED),
+        )
+    }
+    train = find_images(roots["train"] or root)
+    files, test_files = train.paths, []
+    labels, test_labels = train.labels, None
+    if labels is not None and roots["train"] and roots["test"]:
+        test = find_images(roots["test"])
+        if test.class_names != train.class_names:
+            raise ValueError(
+                "train and test must have the same classes as sub-folders. Received: "
+                f"{sorted(set(train.class_names) ^ set(test.class_names or ()))} in "
+                "one of them only"
+            )
+        test_files, test_labels = test.paths, test.labels
+    elif labels is not None:
+        kept = subset_indices(len(files), labels, 0.8, seed)
+        held_out = np.setdiff1d(np.arange(len(files)), kept)
+        test_files, test_labels = [files[i] for i in held_out], labels[held_out]
+        files, labels = [files[i] for i in kept], labels[kept]
+    extra = []
+    if roots["train"] and roots["unlabelled"]:
+        extra = find_images(roots["unlabelled"], labelled=False).paths
+
+    shape = common_shape([*files, *test_files, *extra], image_size)
+    fits = fits_in_memory(len(files) + len(test_files) + len(extra), shape)
+    read = read_array if fits else read_stream
+    if not fits:
+        # A shuffle buffer does not reach across classes that lie one after another.
+        order = np.random.default_rng(seed).permutation(len(files))
+        files = [files[i] for i in order]
+        labels = None if labels is None else labels[order]
+    x = read(files, shape)
+    pretrain = read(extra, shape) if extra else x
+    splits = Splits(name, pretrain, None, None, shape)
+    if labels is None or not len(test_labels):
+        return splits, lambda: None
+    x_test = read(test_files, shape)
+    splits = dataclasses.replace(
+        splits,
+        train=(x, labels) if fits else with_labels(x, labels),
+        test=(x_test, test_labels) if fits else with_labels(x_test, test_labels),
+        class_names=train.class_names,
+    )
+    return splits, lambda: None if extra else labels
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,8 @@ from PIL import Image
 
 import helpers
 from keras_mvssl import data
-from keras_mvssl.data import catalog
+from keras_mvssl.data import splits as splits_module
+from keras_mvssl.data.splits import subset_indices
 
 CIFAR10 = pathlib.Path(helpers.ROOT.parent, "shared/data/prepare_cifar10.py")
 
@@ -67,7 +68,7 @@ def test_folder_of_several_sizes_needs_one(classes):
 
 def test_folder_too_large_for_memory_streams(classes, monkeypatch):
     expected = data.load(f"folder:{classes}")
-    monkeypatch.setattr(catalog, "MEMORY_LIMIT", 10)
+    monkeypatch.setattr(splits_module, "MEMORY_LIMIT", 10)
     half = data.load(f"folder:{classes}", fraction=0.5).pretrain
     assert int(half.cardinality()) == len(list(half)) == 8
     splits = data.load(f"folder:{classes}")
@@ -122,11 +123,11 @@ def test_npz(tmp_path):
 
 def test_fraction_is_seeded_and_balanced():
     labels = np.repeat([0, 1, 2], [100, 50, 10])
-    kept = catalog.subset_indices(160, labels, 0.2, seed=0)
+    kept = subset_indices(160, labels, 0.2, seed=0)
     assert (np.bincount(labels[kept]) == [20, 10, 2]).all()
-    np.testing.assert_array_equal(kept, catalog.subset_indices(160, labels, 0.2, 0))
-    assert set(kept) != set(catalog.subset_indices(160, labels, 0.2, 1))
-    assert len(catalog.subset_indices(160, None, 0.25, 0)) == 40
+    np.testing.assert_array_equal(kept, subset_indices(160, labels, 0.2, 0))
+    assert set(kept) != set(subset_indices(160, labels, 0.2, 1))
+    assert len(subset_indices(160, None, 0.25, 0)) == 40
 
 
 @pytest.mark.parametrize("fraction", [0, -0.5, 1.5, float("nan")])

@@ -1,0 +1,82 @@
+"""A data set split by use, and subsets of it."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from keras_mvssl import distribution
+
+# Images that take more bytes than this are streamed instead of held in memory.
+MEMORY_LIMIT = 4 * 1024**3
+# Names of splits and folders of images without labels.
+UNLABELLED = ("unlabelled", "unlabeled", "unsupervised")
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """A data set, split by use.
+
+    Images that fit in memory are uint8 (or float) arrays, others are `tf.data` data
+    sets of single images or of `(image, label)`. All are in [0, 255].
+
+    Attributes:
+        name: The name it was loaded by.
+        pretrain: Images `(N, H, W, C)` for pretraining, without labels.
+        train: `(images, labels)` to fit probes to; None if there are no labels.
+        test: `(images, labels)` to test probes on; None if there are no labels.
+        image_shape: `(height, width, channels)`.
+        class_names: Names of the classes, in the order of the labels.
+    """
+
+    name: str
+    pretrain: Any
+    train: Any
+    test: Any
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self):
+        return len(self.class_names)
+
+
+def fits_in_memory(count, shape):
+    """Whether `count` uint8 images of a shape are held as arrays."""
+    return count * np.prod(shape) <= MEMORY_LIMIT
+
+
+def subset_indices(count, labels, fraction, seed):
+    """Indices of a seeded subset, in order; balanced over the labels if there are any.
+
+    Args:
+        count: int. The number of examples.
+        labels: `(count,)` ints, or None.
+        fraction: Share to keep, in (0, 1].
+        seed: int.
+    """
+    rng = np.random.default_rng(seed)
+    groups = [np.arange(count)]
+    if labels is not None:
+        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    kept = [
+        rng.permutation(group)[: max(1, round(fraction * len(group)))]
+        for group in groups
+    ]
+    return np.sort(np.concatenate(kept))
+
+
+def subset(pretrain, labels, fraction, seed):
+    """`labels` is a callable: not every data set knows them without reading."""
+    if fraction == 1:
+        return pretrain
+    if isinstance(pretrain, np.ndarray):
+        return pretrain[subset_indices(len(pretrain), labels(), fraction, seed)]
+    tf = distribution.tensorflow_for_data()
+    count = int(pretrain.cardinality())
+    kept = np.zeros(count, bool)
+    kept[subset_indices(count, labels(), fraction, seed)] = True
+    kept_count, kept = int(kept.sum()), tf.constant(kept)
+    chosen = pretrain.enumerate().filter(lambda i, image: kept[i])
+    chosen = chosen.map(lambda i, image: image)
+    return chosen.apply(tf.data.experimental.assert_cardinality(kept_count))

@@ -1,0 +1,107 @@
+"""The settings of a run."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from keras_mvssl import losses
+from keras_mvssl import models
+from keras_mvssl.views import Augmentation
+
+BACKBONES = {
+    "tiny": models.TinyResNet,
+    "resnet18": models.ResNet18,
+    "resnet50": models.ResNet50,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All settings of a run. Each is a flag of the command line, but for three.
+
+    Attributes:
+        dataset: Name for `data.load`; `"folder"` stands for the folder `data_dir`.
+        augmentation: What may happen to a view. Defaults to `Augmentation()` at the
+            size of the images. No flag.
+        by_views: Settings that go with a number of views, `{views: {name: value}}`,
+            over those of the recipe itself. No flag.
+        image_size: Pixels that images are resized to when loaded; None keeps theirs.
+        views: Views of each image.
+        fraction: Share of the images to pretrain on.
+        backbone: `"tiny"`, `"resnet18"` or `"resnet50"`.
+        stem: Stem of the backbone, `"cifar"` or `"imagenet"`. No flag.
+        projector_dim: Features D of the projector.
+        beta: Weight of the redundancy, or `"auto"`.
+        pairing: `"mean"` or `"all"`, of `losses.BarlowTwins`.
+        epochs: Passes over the images.
+        steps_per_epoch: Steps of an epoch; None for a whole pass.
+        batch_size: Images per step.
+        learning_rate: Of AdamW, at its peak; cosine decay to 0 follows.
+        weight_decay: Of AdamW, not on biases and batch normalisation.
+        warmup_epochs: Epochs over which the learning rate rises from 0.
+        probe_every: Epochs between probes.
+        seed: Seed of weights, order, views and subsets.
+        data_dir: Folder of the data.
+        workers: Chunks augmented in parallel; None lets tf.data choose.
+    """
+
+    dataset: str
+    augmentation: Augmentation | None = None
+    by_views: Mapping[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    image_size: int | None = None
+    views: int = 4
+    fraction: float = 1.0
+    backbone: str = "resnet18"
+    stem: str = "cifar"
+    projector_dim: int = 256
+    beta: float | str = "auto"
+    pairing: str = "mean"
+    epochs: int = 100
+    steps_per_epoch: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-6
+    warmup_epochs: float = 1.0
+    probe_every: int = 1
+    seed: int = 0
+    data_dir: str | None = None
+    workers: int | None = None
+
+    def with_settings(self, **settings):
+        """The recipe for `settings["views"]` views, with the other settings on top.
+
+        Args:
+            **settings: Values for attributes; those that are None are left out.
+        """
+        settings = {k: v for k, v in settings.items() if v is not None}
+        views = settings.get("views", self.views)
+        return dataclasses.replace(self, **{**self.by_views.get(views, {}), **settings})
+
+    def check(self):
+        """Raises ValueError, naming the setting, for one outside its range."""
+        if self.dataset == "folder" and not self.data_dir:
+            raise ValueError(
+                "`data_dir` must name the folder of images. "
+                f"Received: data_dir={self.data_dir}"
+            )
+        if self.backbone not in BACKBONES:
+            raise ValueError(
+                f"`backbone` must be one of {sorted(BACKBONES)}. "
+                f"Received: backbone={self.backbone!r}"
+            )
+        smallest = {"views": 2, "batch_size": 2, "epochs": 1, "projector_dim": 1}
+        smallest |= {"steps_per_epoch": 1, "probe_every": 1, "workers": 1, "seed": 0}
+        for name, least in smallest.items():
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise ValueError(
+                    f"`{name}` must be an int of at least {least}. "
+                    f"Received: {name}={value}"
+                )
+        for name in ("learning_rate", "weight_decay", "warmup_epochs"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise ValueError(
+                    f"`{name}` must be at least 0. Received: {name}={value}"
+                )
+        losses.BarlowTwins(beta=self.beta, pairing=self.pairing)
