@@ -36,14 +36,11 @@ def extract_features(encoder, data, batch_size=512):
 
 
 def _forward(encoder, images, batch_size):
-    whole = len(images) // batch_size * batch_size
+    # Not `predict`: its data loader draws from torch's global random state.
     parts = []
-    if whole:
-        parts.append(encoder.predict(images[:whole], batch_size=batch_size, verbose=0))
-    if whole < len(images):
-        rest = images[whole:]
-        padding = [(0, batch_size - len(rest))] + [(0, 0)] * (rest.ndim - 1)
-        padded = np.pad(rest, padding)
-        features = encoder.predict(padded, batch_size=batch_size, verbose=0)
-        parts.append(features[: len(rest)])
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        padding = [(0, batch_size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
+        features = encoder.predict_on_batch(np.pad(batch, padding))
+        parts.append(np.asarray(features)[: len(batch)])
     return np.concatenate(parts).astype("float32")

@@ -20,7 +20,7 @@ def ResNet18(input_shape, stem="imagenet", width=64, mean=MEAN, std=STD, name=No
             None, for images of any size.
         stem: `"cifar"` (3x3 convolution at stride 1, for images of about 32 to 96
             pixels, as in the paper) or `"imagenet"` (7x7 at stride 2 and max pooling).
-        width: int. Channels of the first stage; they double in each of the next
+        width: int >= 8. Channels of the first stage; they double in each of the next
             three. The features number `8 * width`.
         mean, std: Statistics by which images are normalised, in [0, 255]: a number, or
             one for each channel. Default to ImageNet's for three channels, and to
@@ -77,7 +77,7 @@ def TinyResNet(input_shape, width=16, mean=MEAN, std=STD, name=None):
 
     Args:
         input_shape: `(height, width, channels)` of an image.
-        width: int. Channels of the stem and the first stage. The features number
+        width: int >= 8. Channels of the stem and the first stage. The features number
             `8 * width`.
         mean, std: As for `ResNet18`.
         name: Name of the model.
@@ -115,8 +115,12 @@ def _resnet(input_shape, stem, width, stages, block, mean, std, name):
         raise ValueError(
             f"`stem` must be 'cifar' or 'imagenet'. Received: stem={stem!r}"
         )
-    if not isinstance(width, int) or width < 1:
-        raise ValueError(f"`width` must be a positive int. Received: width={width}")
+    if not isinstance(width, int) or width < 8:
+        # On some CPUs, oneDNN (in torch and TensorFlow) computes wrong gradients of the
+        # shortcuts' strided 1x1 kernels below 8 input channels.
+        raise ValueError(
+            f"`width` must be an int of at least 8. Received: width={width}"
+        )
     images = layers.Input(input_shape, name="images")
     x = _normalization(input_shape[-1], mean, std)(images)
     if stem == "cifar":

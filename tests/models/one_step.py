@@ -11,8 +11,8 @@ import keras_mvssl as mv
 
 
 def one_step():
-    encoder = mv.models.TinyResNet((16, 16, 3), width=4)
-    model = mv.MultiViewModel(encoder, mv.models.Projector(32, dim=16))
+    encoder = mv.models.TinyResNet((16, 16, 3), width=8)
+    model = mv.MultiViewModel(encoder, mv.models.Projector(64, dim=16))
     helpers.set_numbered_weights(model)
     model.compile(optimizer=keras.optimizers.SGD(0.1), loss=mv.losses.BarlowTwins(0.05))
     before = np.concatenate([w.ravel() for w in model.get_weights()])

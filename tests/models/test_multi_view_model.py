@@ -73,7 +73,7 @@ def test_save_in_the_middle_of_training_and_go_on(model, tmp_path):
     model.compile(
         optimizer=keras.optimizers.Adam(0.01), loss=mv.losses.BarlowTwins(0.2)
     )
-    fit = dict(batch_size=8, epochs=3, verbose=0)
+    fit = dict(batch_size=8, epochs=3, shuffle=False, verbose=0)
     model.fit(views, **fit)
     model.save(tmp_path / "model.keras")
     copy = keras.saving.load_model(tmp_path / "model.keras")
@@ -90,8 +90,8 @@ def test_mixed_precision(policy):
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
-        encoder = mv.models.TinyResNet((12, 12, 3), width=2)
-        model = mv.MultiViewModel(encoder, mv.models.Projector(16, dim=8))
+        encoder = mv.models.TinyResNet((12, 12, 3), width=8)
+        model = mv.MultiViewModel(encoder, mv.models.Projector(64, dim=8))
         model.compile(optimizer="adam")
         history = model.fit(some_views(), batch_size=8, epochs=2, verbose=0).history
     finally:
@@ -133,8 +133,8 @@ def test_refuses_what_does_not_fit_before_training(model, images):
 
 
 def test_parts_that_do_not_fit():
-    encoder = mv.models.TinyResNet((12, 12, 3), width=4)
-    with pytest.raises(ValueError, match="`projector` must take the 32 features"):
+    encoder = mv.models.TinyResNet((12, 12, 3), width=8)
+    with pytest.raises(ValueError, match="`projector` must take the 64 features"):
         mv.MultiViewModel(encoder, mv.models.Projector(16))
     with pytest.raises(ValueError, match="`encoder` must be a built keras.Model"):
         mv.MultiViewModel(keras.Sequential([keras.layers.Dense(3)]), None)
@@ -142,4 +142,4 @@ def test_parts_that_do_not_fit():
         encoder.input, encoder.get_layer("stage4_block1_relu").output
     )
     with pytest.raises(ValueError, match="pooled"):
-        mv.MultiViewModel(unpooled, mv.models.Projector(32))
+        mv.MultiViewModel(unpooled, mv.models.Projector(64))

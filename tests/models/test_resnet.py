@@ -28,9 +28,9 @@ def test_sizes_are_those_of_the_literature(make, arguments, features, parameters
 
 @pytest.mark.parametrize("stem", ["cifar", "imagenet"])
 def test_any_size_and_channels(stem):
-    encoder = models.ResNet18((None, None, 5), stem=stem, width=4)
+    encoder = models.ResNet18((None, None, 5), stem=stem, width=8)
     images = np.random.default_rng(0).integers(0, 256, (2, 40, 33, 5))
-    assert encoder.predict(images, verbose=0).shape == (2, 32)
+    assert encoder.predict(images, verbose=0).shape == (2, 64)
 
 
 def test_normalises_plain_images():
@@ -41,7 +41,7 @@ def test_normalises_plain_images():
 
 
 def test_saved_encoder_has_nothing_custom(tmp_path):
-    encoder = models.ResNet18((16, 16, 3), stem="cifar", width=4)
+    encoder = models.ResNet18((16, 16, 3), stem="cifar", width=8)
     encoder.save(tmp_path / "encoder.keras")
     modules = {type(layer).__module__ for layer in encoder.layers}
     assert all(module.startswith("keras.") for module in modules)
@@ -56,7 +56,7 @@ def test_saved_encoder_has_nothing_custom(tmp_path):
     "arguments, message",
     [
         (dict(stem="mnist"), "stem='mnist'"),
-        (dict(width=0), "width=0"),
+        (dict(width=7), "width=7"),
         (dict(input_shape=(32, 32)), r"input_shape=\(32, 32\)"),
         (dict(mean=(1, 2)), "mean="),
         (dict(std=0.0), "std="),
