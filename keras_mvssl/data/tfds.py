@@ -28,7 +28,6 @@ def load(name, data_dir, image_size):
     if data_dir is not None:
         data_dir = pathlib.Path(data_dir).expanduser()
     builder = tfds.builder(name, data_dir=data_dir)
-    builder.download_and_prepare()
     image_key, label_key = _supervised_keys(name, builder.info, tfds)
     shape = builder.info.features[image_key].shape
     if image_size is not None:
@@ -38,6 +37,7 @@ def load(name, data_dir, image_size):
             f"The images of {name!r} differ in size: choose one with `image_size`. "
             f"Received: image_size={image_size}"
         )
+    builder.download_and_prepare()
     splits = builder.info.splits
     test_split = next((s for s in ("test", "validation") if s in splits), None)
     if "train" not in splits or test_split is None:

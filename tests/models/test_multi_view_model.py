@@ -48,6 +48,16 @@ def test_training_learns(model):
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_training_uses_and_gathers_the_statistics_of_the_batch(model):
+    views = some_views()
+    in_training = ops.convert_to_numpy(model(views, training=True))
+    assert np.abs(in_training - model.predict(views, verbose=0)).max() > 0.1
+    norm = next(x for x in model.encoder.layers if hasattr(x, "moving_mean"))
+    before = ops.convert_to_numpy(norm.moving_mean).copy()
+    model.fit(views, batch_size=8, verbose=0)
+    assert (ops.convert_to_numpy(norm.moving_mean) != before).all()
+
+
 def test_targets_are_ignored(model):
     views = some_views()
     model.fit(views, np.arange(8), batch_size=8, verbose=0)
