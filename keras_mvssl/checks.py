@@ -47,10 +47,12 @@ def check_labelled(data, name):
             numbers of at least 0, or inputs outside [0, 255] where they are images.
     """
     if hasattr(data, "element_spec"):
-        if not isinstance(data.element_spec, tuple) or len(data.element_spec) != 2:
+        spec = data.element_spec
+        is_pair = isinstance(spec, tuple) and len(spec) == 2
+        if not is_pair or [len(part.shape) for part in spec] != [3, 0]:
             raise ValueError(
-                f"`{name}` must be labelled: a data set of (image, label). "
-                f"Received: element_spec={data.element_spec}"
+                f"`{name}` must be a data set of single (image, label), of shapes "
+                f"(H, W, C) and (), not batched. Received: element_spec={spec}"
             )
         return
     if not isinstance(data, (tuple, list)) or len(data) != 2:
@@ -71,3 +73,23 @@ def check_labelled(data, name):
         )
     if inputs.ndim == 4:
         check_pixels(inputs, name)
+
+
+def check_classes(train_labels, test_labels):
+    """Refuses labels that a classifier cannot be fitted to and tested with.
+
+    Raises:
+        ValueError: For fewer than two classes, or a test label that is not in train.
+    """
+    classes = np.unique(train_labels)
+    if len(classes) < 2:
+        raise ValueError(
+            "A probe needs at least two classes in `train`. "
+            f"Received: labels={classes.tolist()}"
+        )
+    missing = np.setdiff1d(test_labels, classes)
+    if len(missing):
+        raise ValueError(
+            "Every label of `test` must occur in `train`. "
+            f"Received: labels {missing.tolist()} in test only"
+        )

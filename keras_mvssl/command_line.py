@@ -34,7 +34,7 @@ def define_flags(settings, leave_out=(), choices=None):
         if field.name in (choices or {}):
             values = list(choices[field.name])
             flags.DEFINE_enum(field.name, enum_values=values, **shared)
-        elif kinds == ["float", "str"]:
+        elif kinds[:2] == ["float", "str"]:
             flags.DEFINE(_FloatOrAuto(), field.name, **shared)
         else:
             define.get(kinds[0], flags.DEFINE_string)(field.name, **shared)

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from keras_mvssl import losses
 from keras_mvssl import models
@@ -23,15 +22,15 @@ class Recipe:
         dataset: Name for `data.load`; `"folder"` stands for the folder `data_dir`.
         augmentation: What may happen to a view. Defaults to `Augmentation()` at the
             size of the images. No flag.
-        by_views: Settings that go with a number of views, `{views: {name: value}}`,
-            over those of the recipe itself. No flag.
+        betas: Known-good β, `{(views, projector_dim): beta}`. No flag.
         image_size: Pixels that images are resized to when loaded; None keeps theirs.
         views: Views of each image.
         fraction: Share of the images to pretrain on.
         backbone: `"tiny"`, `"resnet18"` or `"resnet50"`.
         stem: Stem of the backbone, `"cifar"` or `"imagenet"`. No flag.
         projector_dim: Features D of the projector.
-        beta: Weight of the redundancy, or `"auto"`.
+        beta: Weight of the redundancy, or `"auto"`, which is 4/D; None takes that of
+            `betas` for the views and the projector, and `"auto"` where it has none.
         pairing: `"mean"` or `"all"`, of `losses.BarlowTwins`.
         epochs: Passes over the images.
         steps_per_epoch: Steps of an epoch; None for a whole pass.
@@ -47,14 +46,14 @@ class Recipe:
 
     dataset: str
     augmentation: Augmentation | None = None
-    by_views: Mapping[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    betas: Mapping[tuple[int, int], float] = dataclasses.field(default_factory=dict)
     image_size: int | None = None
     views: int = 4
     fraction: float = 1.0
     backbone: str = "resnet18"
     stem: str = "cifar"
     projector_dim: int = 256
-    beta: float | str = "auto"
+    beta: float | str | None = None
     pairing: str = "mean"
     epochs: int = 100
     steps_per_epoch: int | None = None
@@ -67,15 +66,12 @@ class Recipe:
     data_dir: str | None = None
     workers: int | None = None
 
-    def with_settings(self, **settings):
-        """The recipe for `settings["views"]` views, with the other settings on top.
-
-        Args:
-            **settings: Values for attributes; those that are None are left out.
-        """
-        settings = {k: v for k, v in settings.items() if v is not None}
-        views = settings.get("views", self.views)
-        return dataclasses.replace(self, **{**self.by_views.get(views, {}), **settings})
+    def loss(self):
+        """The loss with the β that goes with the views and the projector."""
+        beta = self.beta
+        if beta is None:
+            beta = self.betas.get((self.views, self.projector_dim), "auto")
+        return losses.BarlowTwins(beta=beta, pairing=self.pairing)
 
     def check(self):
         """Raises ValueError, naming the setting, for one outside its range."""
@@ -104,4 +100,11 @@ class Recipe:
                 raise ValueError(
                     f"`{name}` must be at least 0. Received: {name}={value}"
                 )
-        losses.BarlowTwins(beta=self.beta, pairing=self.pairing)
+        if self.learning_rate == 0:
+            raise ValueError("`learning_rate` must not be 0. Received: learning_rate=0")
+        if self.data_dir is not None and self.dataset == "shapes":
+            raise ValueError(
+                "`data_dir` does not apply to shapes, which are drawn. "
+                f"Received: data_dir={self.data_dir!r}"
+            )
+        self.loss()

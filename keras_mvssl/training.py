@@ -18,7 +18,6 @@ from keras_mvssl import command_line
 from keras_mvssl import data
 from keras_mvssl import distribution
 from keras_mvssl import evaluation
-from keras_mvssl import losses
 from keras_mvssl import models
 from keras_mvssl import progress
 from keras_mvssl import views
@@ -57,7 +56,7 @@ def run(recipe, workdir):
     results["probe"]["final"]
     ```
     """
-    workdir = pathlib.Path(workdir)
+    workdir = pathlib.Path(workdir).expanduser()
     recipe.check()
     if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise ValueError(
@@ -73,6 +72,12 @@ def run(recipe, workdir):
     )
     size = splits.image_shape[:2]
     augmentation = recipe.augmentation or Augmentation(size=size)
+    if augmentation.needs_rgb and splits.image_shape[-1] != 3:
+        raise ValueError(
+            "Saturation, hue and grayscale need RGB images. Give the recipe an "
+            "`augmentation` without them. "
+            f"Received: images of shape {splits.image_shape}"
+        )
     model = build_model(recipe, augmentation.size, splits.image_shape)
     stream = data.multiview(
         splits.pretrain,
@@ -89,10 +94,11 @@ def run(recipe, workdir):
         )
     compile_model(model, recipe, steps)
 
-    workdir.mkdir(parents=True, exist_ok=True)
-    _write_json(workdir / "config.json", _config(recipe, augmentation, steps))
+    probes = _probes(recipe, splits)
     _describe(recipe, splits, model, steps)
     probe = _baselines(model, splits)
+    workdir.mkdir(parents=True, exist_ok=True)
+    _write_json(workdir / "config.json", _config(recipe, augmentation, steps))
     throughput = callbacks.Throughput(recipe.views * recipe.batch_size)
     history = model.fit(
         stream,
@@ -101,7 +107,7 @@ def run(recipe, workdir):
         verbose=progress.verbosity(),
         callbacks=[
             throughput,
-            *_probes(recipe, splits),
+            *probes,
             callbacks.MetricsCSV(workdir / "metrics.csv"),
             callbacks.TensorBoard(workdir / "tensorboard"),
             keras.callbacks.ModelCheckpoint(
@@ -135,7 +141,7 @@ def main(recipe):
     """
     names = command_line.define_flags(
         recipe,
-        leave_out=("dataset", "augmentation", "by_views", "stem"),
+        leave_out=("dataset", "augmentation", "betas", "stem"),
         choices={"backbone": sorted(BACKBONES), "pairing": ("mean", "all")},
     )
     workdir = flags.DEFINE_string(
@@ -151,7 +157,9 @@ def main(recipe):
         settings = {name: flags.FLAGS[name].value for name in names}
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         title = pathlib.Path(sys.argv[0]).stem
-        run(recipe.with_settings(**settings), workdir.value or f"runs/{title}-{stamp}")
+        given = {name: value for name, value in settings.items() if value is not None}
+        new = dataclasses.replace(recipe, **given)
+        run(new, workdir.value or f"runs/{title}-{stamp}")
 
     app.run(start)
 
@@ -178,8 +186,7 @@ def compile_model(model, recipe, steps_per_epoch):
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    loss = losses.BarlowTwins(beta=recipe.beta, pairing=recipe.pairing)
-    model.compile(optimizer=optimizer, loss=loss)
+    model.compile(optimizer=optimizer, loss=recipe.loss())
 
 
 def _baselines(model, splits):
@@ -255,10 +262,11 @@ def _config(recipe, augmentation, steps):
     settings = {
         field.name: getattr(recipe, field.name)
         for field in dataclasses.fields(recipe)
-        if field.name != "by_views"
+        if field.name != "betas"
     }
     return {
         **settings,
+        "beta": recipe.loss().beta,
         "augmentation": augmentation.get_config(),
         "steps_per_epoch": steps,
         **_provenance(),

@@ -6,11 +6,11 @@ TFDS downloads the data set on first use. On two CPU cores, a smaller job:
 
     python recipes/cifar10.py --views=4 --fraction=0.2 --backbone=tiny --epochs=5
 
-β is that of the authors' launch scripts for a projector of 256 (2 views: 0.02, 4 and 8
-views: 0.01), tuned for the formula of `pairing="mean"` with normalised rows. Rows are
-not normalised here: standardising makes the loss blind to the scale of features, and
-the paper does not mention it. The authors train a ResNet-50 for 100 epochs on batches
-of 128 with Adam at a constant 1e-3. Here it is a ResNet-18, on batches of 64 at a rate
+β is that of the authors' launch scripts for projectors of 256 and 8192, tuned for the
+formula of `pairing="mean"` with normalised rows; 4/D for others. Rows are not
+normalised here: standardising makes the loss blind to the scale of features, and the
+paper does not mention it. The authors train a ResNet-50 for 100 epochs on batches of
+128 with Adam at a constant 1e-3. Here it is a ResNet-18, on batches of 64 at a rate
 that warms up to 3e-3 and decays: short runs need the steps.
 """
 
@@ -21,7 +21,14 @@ from keras_mvssl.views import Augmentation
 RECIPE = Recipe(
     dataset="cifar10",
     augmentation=Augmentation.preset("cifar10"),
-    by_views={2: {"beta": 0.02}, 4: {"beta": 0.01}, 8: {"beta": 0.01}},
+    betas={
+        (2, 256): 0.02,
+        (4, 256): 0.01,
+        (8, 256): 0.01,
+        (2, 8192): 0.0008,
+        (4, 8192): 0.0004,
+        (8, 8192): 0.0004,
+    },
     backbone="resnet18",
     projector_dim=256,
     epochs=100,

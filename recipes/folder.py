@@ -12,11 +12,11 @@ from keras_mvssl.training import main
 
 RECIPE = Recipe(
     dataset="folder",
-    by_views={2: {"beta": 0.02}, 4: {"beta": 0.01}, 8: {"beta": 0.01}},
     backbone="resnet18",
     projector_dim=256,
     epochs=100,
-    batch_size=128,
+    batch_size=64,
+    learning_rate=3e-3,
     probe_every=5,
 )
 

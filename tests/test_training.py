@@ -16,7 +16,7 @@ def recipe(labelled_npz):
     return training.Recipe(
         dataset=f"npz:{labelled_npz}",
         augmentation=Augmentation(size=12),
-        by_views={2: {"beta": 0.5}},
+        betas={(2, 8): 0.5},
         backbone="tiny",
         projector_dim=8,
         views=3,
@@ -61,9 +61,28 @@ def test_run_leaves_everything_in_its_folder(recipe, tmp_path, labelled, capsys)
     features = [m.predict(labelled[0], verbose=0) for m in (encoder, model.encoder)]
     np.testing.assert_allclose(*features, atol=1e-5)
 
-    # The same seed gives the same run.
+    # Warm-up over the first of three epochs, then a cosine to 0.
+    rates = [float(row["learning_rate"]) for row in rows]
+    np.testing.assert_allclose(rates, [1e-3, 5e-4, 0], atol=1e-6)
+
+    # The same seed gives the same run, another one another.
     again = training.run(recipe, tmp_path / "again")
     assert again["loss_final"] == results["loss_final"]
+    changed = dataclasses.replace(recipe, seed=1, fraction=0.5, pairing="all")
+    other = training.run(changed, tmp_path / "other")
+    assert other["loss_final"] != results["loss_final"]
+    assert (other["steps"], other["pairing"]) == (3, "all")
+
+
+def test_bad_labels_are_found_before_the_folder_is_claimed(recipe, tmp_path, labelled):
+    images, labels = labelled
+    path = tmp_path / "one_class.npz"
+    np.savez(path, x_train=images, y_train=labels * 0, x_test=images, y_test=labels * 0)
+    with pytest.raises(ValueError, match="two classes"):
+        training.run(
+            dataclasses.replace(recipe, dataset=f"npz:{path}"), tmp_path / "run"
+        )
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_without_labels(recipe, tmp_path, labelled):
@@ -73,10 +92,13 @@ def test_a_run_without_labels(recipe, tmp_path, labelled):
     assert results["probe"] == {"pixels": None, "random_init": None, "final": None}
 
 
-def test_views_bring_their_settings(recipe):
-    assert recipe.with_settings(views=2).beta == 0.5
-    assert recipe.with_settings(views=2, beta=0.1).beta == 0.1
-    assert recipe.with_settings(views=4, epochs=None).epochs == 3
+def test_views_and_projector_bring_their_beta(recipe):
+    def beta(**settings):
+        return dataclasses.replace(recipe, **settings).loss().beta
+
+    assert beta(views=2) == 0.5
+    assert beta(views=4) == beta(views=2, projector_dim=16) == "auto"
+    assert beta(views=2, beta=0.1) == 0.1 and beta(views=2, beta="auto") == "auto"
 
 
 def test_refuses_a_folder_in_use(recipe, tmp_path):
@@ -98,6 +120,7 @@ def test_refuses_a_folder_in_use(recipe, tmp_path):
         dict(pairing="none"),
         dict(fraction=1.5),
         dict(learning_rate=-1.0),
+        dict(learning_rate=0),
         dict(steps_per_epoch=0),
         dict(batch_size=41),
     ],

@@ -1,7 +1,9 @@
 """The linear probe during training."""
 
 import keras
+import numpy as np
 
+from keras_mvssl.checks import check_classes
 from keras_mvssl.checks import check_labelled
 from keras_mvssl.evaluation import extract_features
 from keras_mvssl.evaluation import linear_probe
@@ -25,8 +27,9 @@ class LinearProbe(keras.callbacks.Callback):
         batch_size: int. Images per forward pass.
 
     Raises:
-        ValueError: For data without labels, counts that differ, or images outside
-            [0, 255].
+        ValueError: For data without labels, counts that differ, images outside
+            [0, 255], or fewer than two classes: arrays at once, data sets when they
+            are first read. Before training, for a model without an `encoder`.
 
     Example:
 
@@ -41,14 +44,30 @@ class LinearProbe(keras.callbacks.Callback):
         super().__init__()
         check_labelled(train, "train")
         check_labelled(test, "test")
-        if not isinstance(every, int) or every < 1:
-            raise ValueError(
-                f"`every` must be an int of at least 1. Received: every={every}"
-            )
+        for part in (train, test):
+            if not hasattr(part, "element_spec") and np.ndim(part[0]) != 4:
+                raise ValueError(
+                    "Images must have shape (N, H, W, C). "
+                    f"Received: images.shape={np.shape(part[0])}"
+                )
+        if not hasattr(train, "element_spec") and not hasattr(test, "element_spec"):
+            check_classes(train[1], test[1])
+        for name, value in (("every", every), ("batch_size", batch_size)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"`{name}` must be an int of at least 1. Received: {name}={value}"
+                )
         self.train = train
         self.test = test
         self.every = every
         self.batch_size = batch_size
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "encoder"):
+            raise ValueError(
+                "The probe needs a model with an `encoder`, such as MultiViewModel. "
+                f"Received: model={self.model}"
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         is_last = epoch + 1 == self.params["epochs"]

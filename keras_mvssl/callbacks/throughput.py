@@ -37,7 +37,7 @@ class Throughput(keras.callbacks.Callback):
         self._start = self._end = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._steps += 1
+        self._steps = batch + 1  # `batch` is the last one of an execution.
         self._end = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):

@@ -2,9 +2,11 @@
 
 import dataclasses
 import pathlib
+import zipfile
 
 import numpy as np
 
+from keras_mvssl.checks import check_labelled
 from keras_mvssl.checks import check_pixels
 from keras_mvssl.data import folder
 from keras_mvssl.data import shapes
@@ -60,7 +62,9 @@ def load(name, data_dir=None, fraction=1.0, seed=0, image_size=None):
         raise ValueError(
             f"`image_size` must be a positive int. Received: image_size={image_size}"
         )
-    kind, _, path = name.partition(":")
+    kind, _, path = str(name).partition(":")
+    if kind in ("folder", "npz") and not path:
+        raise ValueError(f"Say which: '{kind}:PATH'. Received: name={name!r}")
     if kind == "folder":
         splits, labels = folder.load(name, path, seed, image_size)
     elif image_size is not None and (kind == "npz" or name == "shapes"):
@@ -88,34 +92,56 @@ def _load_shapes():
 
 
 def _load_npz(name, path):
-    if not pathlib.Path(path).is_file():
-        raise ValueError(f"There is no such file. Received: name={name!r}")
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {key: file[key] for key in file.files}
+    path = pathlib.Path(path).expanduser()
+    arrays = _read_npz(name, path)
     if "x_train" not in arrays:
         raise ValueError(
             f"`{path}` must hold an array x_train. Received: {sorted(arrays)}"
         )
-    for key, array in arrays.items():
-        if key.startswith("x_"):
-            if array.ndim != 4:
-                raise ValueError(
-                    f"`{key}` of `{path}` must have shape (N, H, W, C). "
-                    f"Received: shape={array.shape}"
-                )
-            check_pixels(array, f"{key} of {path}")
     x = arrays["x_train"]
-    train = test = None
-    names = ()
-    if "y_train" in arrays:
-        train = (x, arrays["y_train"].astype("int32").reshape(-1))
-        names = tuple(str(i) for i in range(train[1].max() + 1))
-        if "x_test" not in arrays or "y_test" not in arrays:
+    for key in ("x_train", "x_test", "x_pretrain"):
+        images = arrays.get(key, x)
+        if images.ndim != 4 or images.shape[1:] != x.shape[1:] or not len(images):
             raise ValueError(
-                f"`{path}` has labels and must hold x_test and y_test for probes. "
-                f"Received: {sorted(arrays)}"
+                f"`{key}` of `{path}` must have shape (N, H, W, C), the last three as "
+                f"x_train. Received: {key}.shape={images.shape}, x_train.shape={x.shape}"
             )
-        test = (arrays["x_test"], arrays["y_test"].astype("int32").reshape(-1))
+        check_pixels(images, f"{key} of {path}")
+    labelled = {key for key in ("y_train", "x_test", "y_test") if key in arrays}
+    if labelled and len(labelled) < 3:
+        raise ValueError(
+            f"For probes, `{path}` must hold y_train, x_test and y_test, or else none "
+            f"of them. Received: {sorted(arrays)}"
+        )
     pretrain = arrays.get("x_pretrain", x)
-    labels = train[1] if train and pretrain is x else None
-    return Splits(name, pretrain, train, test, x.shape[1:], names), lambda: labels
+    splits = Splits(name, pretrain, None, None, x.shape[1:])
+    if not labelled:
+        return splits, lambda: None
+    parts = {}
+    for part in ("train", "test"):
+        y = arrays[f"y_{part}"]
+        y = y.reshape(-1) if y.shape[1:] == (1,) else y
+        check_labelled((arrays[f"x_{part}"], y), f"{part} of {path}")
+        parts[part] = (arrays[f"x_{part}"], y.astype("int32"))
+    count = int(max(y.max() for _, y in parts.values())) + 1
+    names = tuple(str(i) for i in range(count))
+    splits = dataclasses.replace(splits, **parts, class_names=names)
+    return splits, lambda: parts["train"][1] if pretrain is x else None
+
+
+def _read_npz(name, path):
+    if not path.is_file():
+        raise ValueError(f"There is no such file. Received: name={name!r}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (
+        AttributeError,
+        OSError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise ValueError(
+            f"The file cannot be read as .npz: {error}. Received: name={name!r}"
+        ) from error

@@ -29,6 +29,13 @@ def load(name, path, seed, image_size):
             ("unlabelled", UNLABELLED),
         )
     }
+    if roots["train"] is None:
+        reserved = [part.name for part in roots.values() if part]
+        if reserved:
+            raise ValueError(
+                "A folder with these parts must have a part `train` beside them. "
+                f"Received: {reserved} in {root}"
+            )
     train = find_images(roots["train"] or root)
     files, test_files = train.paths, []
     labels, test_labels = train.labels, None
@@ -42,8 +49,14 @@ def load(name, path, seed, image_size):
             )
         test_files, test_labels = test.paths, test.labels
     elif labels is not None:
-        kept = subset_indices(len(files), labels, 0.8, seed)
-        held_out = np.setdiff1d(np.arange(len(files)), kept)
+        counts = np.bincount(labels).tolist()
+        if min(counts) < 2:
+            raise ValueError(
+                "Every class needs at least 2 images, one of them for the test. "
+                f"Received: {counts} images in the classes of {root}"
+            )
+        held_out = subset_indices(len(files), labels, 0.2, seed)
+        kept = np.setdiff1d(np.arange(len(files)), held_out)
         test_files, test_labels = [files[i] for i in held_out], labels[held_out]
         files, labels = [files[i] for i in kept], labels[kept]
     extra = []
@@ -61,7 +74,7 @@ def load(name, path, seed, image_size):
     x = read(files, shape)
     pretrain = read(extra, shape) if extra else x
     splits = Splits(name, pretrain, None, None, shape)
-    if labels is None or not len(test_labels):
+    if labels is None:
         return splits, lambda: None
     x_test = read(test_files, shape)
     splits = dataclasses.replace(
@@ -197,6 +210,8 @@ def read_image(path, shape):
     height, width = shape[:2]
     try:
         with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):
+                raise OSError(f"it has more than 8 bits a channel (mode {image.mode})")
             image = image.convert("RGB")
     except (OSError, SyntaxError) as error:
         raise _unreadable(path, error) from error

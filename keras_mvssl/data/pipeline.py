@@ -1,5 +1,7 @@
 """From images to an endless, reproducible stream of batches of views."""
 
+import numbers
+
 import numpy as np
 
 from keras_mvssl import distribution
@@ -22,7 +24,8 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
 
     Order and views are a function of (seed, step): the same for any number of
     `workers` and on every backend; a stream entered at `start_step` goes on as if it
-    had run from the start.
+    had run from the start. Each call of `fit` starts a stream anew: to train on, make
+    one with `start_step=int(model.optimizer.iterations)`.
 
     Args:
         images: `(N, H, W, C)` array, uint8 or float in [0, 255]; or a `tf.data.Dataset`
@@ -52,21 +55,36 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
     ```
     """
     tf = distribution.tensorflow_for_data()
-    if not isinstance(batch_size, int) or batch_size < 2:
+    if not callable(views):
+        raise ValueError(f"`views` must be a KerasCVViews. Received: views={views!r}")
+    if isinstance(images, (tuple, list)):
+        raise ValueError(
+            "`images` must be images alone, without labels. "
+            f"Received: images of type {type(images).__name__}"
+        )
+    if not isinstance(batch_size, numbers.Integral) or batch_size < 2:
         raise ValueError(
             "`batch_size` must be an int of at least 2: the loss needs the statistics "
             f"of a batch. Received: batch_size={batch_size}"
         )
-    if start_step < 0:
-        raise ValueError(
-            f"`start_step` must be at least 0. Received: start_step={start_step}"
-        )
+    for name, value in (("seed", seed), ("start_step", start_step)):
+        if not isinstance(value, numbers.Integral) or value < 0:
+            raise ValueError(
+                f"`{name}` must be an int of at least 0. Received: {name}={value!r}"
+            )
+    if workers is not None and workers < 1:
+        raise ValueError(f"`workers` must be at least 1. Received: workers={workers}")
     is_stream = isinstance(images, tf.data.Dataset)
     make_chunks = _chunks_of_stream if is_stream else _chunks_of_array
     chunks, steps_per_epoch = make_chunks(tf, images, batch_size, seed, start_step)
 
     def make_views(chunk, step, offset):
-        return views(chunk, step, offset, batch_size)
+        made = views(chunk, step, offset, batch_size)
+        # A static batch size lets the loss choose the cheaper of two computations.
+        is_whole = batch_size <= CHUNK
+        return (
+            tf.ensure_shape(made, (batch_size, *made.shape[1:])) if is_whole else made
+        )
 
     stream = chunks.map(
         make_views, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True
@@ -113,10 +131,11 @@ def _chunks_of_array(tf, images, batch_size, seed, start_step):
 
 def _chunks_of_stream(tf, images, batch_size, seed, start_step):
     count = int(images.cardinality())
-    if len(images.element_spec.shape) != 3:
+    spec = images.element_spec
+    if not isinstance(spec, tf.TensorSpec) or spec.shape.rank != 3:
         raise ValueError(
-            "`images` must be a data set of single images (H, W, C), of one size. "
-            f"Received: element_spec={images.element_spec}"
+            "`images` must be a data set of single images (H, W, C), of one size and "
+            f"without labels. Received: element_spec={spec}"
         )
     if count == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
@@ -126,6 +145,10 @@ def _chunks_of_stream(tf, images, batch_size, seed, start_step):
     if count != tf.data.UNKNOWN_CARDINALITY:
         _check_count(count, batch_size)
         steps_per_epoch = count // batch_size
+    first = (
+        list(images.take(CHUNK).as_numpy_iterator()) if spec.dtype != "uint8" else []
+    )
+    check_pixels(np.array(first))
 
     def epoch(index):
         # The op below `Dataset.shuffle`, which mixes TensorFlow's global seed in.

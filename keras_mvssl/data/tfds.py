@@ -19,7 +19,8 @@ def load(name, data_dir, image_size):
 
     known = tfds.list_builders(with_community_datasets=False)
     if name.partition("/")[0].partition(":")[0] not in known:
-        near = difflib.get_close_matches(name, [*known, "shapes"], n=5, cutoff=0.5)
+        plain = name.lower().replace("-", "").replace(" ", "_")
+        near = difflib.get_close_matches(plain, [*known, "shapes"], n=5, cutoff=0.5)
         hint = f" Did you mean one of {near}?" if near else ""
         raise ValueError(
             "A data set is 'shapes', 'folder:PATH', 'npz:PATH' or the name of a TFDS "

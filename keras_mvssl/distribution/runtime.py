@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.metadata
-import resource
 import sys
 
 import keras
@@ -77,6 +76,10 @@ def versions():
 
 
 def peak_memory():
-    """Bytes of main memory that this process has used at most."""
+    """Bytes of main memory that this process has used at most; None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_mvssl.checks import check_labelled
+from keras_mvssl.checks import check_pixels
 
 
 def extract_features(encoder, data, batch_size=512):
@@ -30,6 +31,7 @@ def extract_features(encoder, data, batch_size=512):
         return _forward(encoder, images, batch_size), np.asarray(labels)
     features, labels = [], []
     for batch, batch_labels in data.batch(batch_size).as_numpy_iterator():
+        check_pixels(batch, "data")
         features.append(_forward(encoder, batch, batch_size))
         labels.append(batch_labels)
     return np.concatenate(features), np.concatenate(labels)

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_mvssl.checks import check_classes
 from keras_mvssl.checks import check_labelled
 
 # Strengths to choose from, strongest first: each fit starts from the one before.
@@ -54,6 +55,12 @@ def linear_probe(train, test, l2="auto", seed=0):
     print(linear_probe(train, test).accuracy)
     ```
     """
+    if l2 != "auto" and not (isinstance(l2, (int, float)) and 0 <= l2 < np.inf):
+        raise ValueError(
+            f"`l2` must be a number of at least 0, or 'auto'. Received: l2={l2!r}"
+        )
+    check_labelled(train, "train")
+    check_labelled(test, "test")
     train, test = (
         (np.asarray(x, "float32").reshape(len(x), -1), np.asarray(y))
         for x, y in (train, test)
@@ -78,25 +85,18 @@ def linear_probe(train, test, l2="auto", seed=0):
 
 def _check(train, test):
     for name, data in (("train", train), ("test", test)):
-        check_labelled(data, name)
         bad = int(np.count_nonzero(~np.isfinite(data[0])))
         if bad:
             raise ValueError(
                 f"The features of `{name}` must be finite. Received: {bad} values that "
                 f"are not, of {data[0].size}"
             )
-    classes = np.unique(train[1])
-    if len(classes) < 2:
+    if train[0].shape[1] != test[0].shape[1]:
         raise ValueError(
-            "A probe needs at least two classes in `train`. "
-            f"Received: labels={classes.tolist()}"
+            "`train` and `test` must have the same features. Received: "
+            f"{train[0].shape[1]} in train, {test[0].shape[1]} in test"
         )
-    missing = np.setdiff1d(test[1], classes)
-    if len(missing):
-        raise ValueError(
-            "Every label of `test` must occur in `train`. "
-            f"Received: labels {missing.tolist()} in test only"
-        )
+    check_classes(train[1], test[1])
 
 
 def _stratified_tenth(y, rng):

@@ -78,6 +78,7 @@ class BarlowTwins(keras.losses.Loss):
         name="barlow_twins",
         **kwargs,
     ):
+        kwargs.setdefault("dtype", "float32")  # whatever `floatx`
         super().__init__(name=name, **kwargs)
         if beta != "auto" and not _is_weight(beta):
             raise ValueError(

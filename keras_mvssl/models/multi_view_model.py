@@ -1,5 +1,8 @@
 """The model that learns from V views of each image."""
 
+import contextlib
+import math
+
 import keras
 from keras import ops
 
@@ -18,9 +21,11 @@ class MultiViewModel(keras.Model):
     are ignored.
 
     Args:
-        encoder: A built `keras.Model` from images `(N, h, w, C)` in [0, 255] to pooled
-            features `(N, F)`: one of `keras_mvssl.models` or your own.
-        projector: A built `keras.Model` from features `(N, F)` to projections
+        encoder: A `keras.Model` from images `(N, h, w, C)` in [0, 255] to pooled
+            features `(N, F)`, functional or Sequential with known shapes: one of
+            `keras_mvssl.models` or your own. Wrap a subclassed model in a functional
+            one: `keras.Model(inputs, model(inputs))`.
+        projector: A `keras.Model` from features `(N, F)` to projections
             `(N, D)`.
         name: Name of the model.
 
@@ -129,9 +134,9 @@ class MultiViewModel(keras.Model):
             A `keras.callbacks.History`.
 
         Raises:
-            ValueError: Before training, for arrays outside [0, 255] or that leave a
-                last batch of one image, and for endless data sets without
-                `steps_per_epoch`.
+            ValueError: Before training, for views outside [0, 255], arrays that leave a
+                last batch of one image, and endless data sets without
+                `steps_per_epoch`. The same of `validation_data`.
         """
         for name in ("sample_weight", "class_weight"):
             if kwargs.get(name) is not None:
@@ -139,21 +144,33 @@ class MultiViewModel(keras.Model):
                     "A loss on the statistics of a batch has no weights of samples. "
                     f"Received: {name}={kwargs[name]}"
                 )
+        _check_views(x, "x", batch_size, kwargs.get("validation_split", 0))
         if hasattr(x, "element_spec"):
             kwargs.setdefault("shuffle", False)  # A data set shuffles itself.
-            if kwargs.get("steps_per_epoch") is None:
-                kwargs["steps_per_epoch"] = _steps_per_epoch(x)
-        elif hasattr(x, "shape"):
-            check_pixels(keras.ops.convert_to_numpy(x), "x")
-            size = batch_size or 32
-            if len(x) % size == 1:
-                raise ValueError(
-                    f"{len(x)} images in batches of {size} leave a last batch of one, "
-                    "which has no statistics. Leave one image out or choose another "
-                    f"`batch_size`. Received: x.shape={tuple(x.shape)}, "
-                    f"batch_size={batch_size}"
-                )
+        _tell_steps(x, kwargs, "steps_per_epoch")
+        validation = kwargs.get("validation_data")
+        if validation is not None:
+            held_out = validation
+            if isinstance(held_out, (tuple, list)):
+                held_out = held_out[0]
+            size = kwargs.get("validation_batch_size") or batch_size
+            _check_views(held_out, "validation_data", size)
+            _tell_steps(held_out, kwargs, "validation_steps")
+            if held_out is validation and hasattr(validation, "shape"):
+                kwargs["validation_data"] = (validation, None)
         return super().fit(x, y, batch_size=batch_size, epochs=epochs, **kwargs)
+
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+        """The loss and its terms, as `keras.Model.evaluate`; input as for `fit`."""
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked that one.
+            _check_views(x, "x", batch_size)
+            _tell_steps(x, kwargs, "steps")
+        return super().evaluate(x, y, batch_size=batch_size, **kwargs)
+
+    def predict(self, x, batch_size=None, **kwargs):
+        """Projections `(N, V, D)`, as `keras.Model.predict`."""
+        _tell_steps(x, kwargs, "steps")
+        return super().predict(x, batch_size=batch_size, **kwargs)
 
     def get_config(self):
         return {
@@ -186,25 +203,62 @@ class _Terms:
 
 def _output_size(model, name, rank):
     """The number of outputs of a part, once it is known to be fit for its place."""
-    if not isinstance(model, keras.Model) or not model.built:
+    shapes = None
+    if isinstance(model, keras.Model) and model.built:
+        # A model without a graph of layers has none.
+        with contextlib.suppress(AttributeError):
+            shapes = model.input_shape, model.output_shape
+    if shapes is None:
         raise ValueError(
-            f"`{name}` must be a built keras.Model. Received: {name}={model}"
+            f"`{name}` must be a built keras.Model that knows its shapes: functional "
+            "or Sequential with an Input. Wrap another one: `keras.Model(inputs, "
+            "model(inputs))` with `inputs = keras.Input(...)`. "
+            f"Received: {name}={model}"
         )
-    shape = model.output_shape
-    if len(model.input_shape) != rank or len(shape) != 2 or shape[-1] is None:
+    taken, given = shapes
+    if len(taken) != rank or len(given) != 2 or given[-1] is None:
         raise ValueError(
             f"`{name}` must take inputs of rank {rank} and return a known number of "
-            f"outputs (N, F), pooled. Received: {name}.input_shape="
-            f"{model.input_shape}, {name}.output_shape={shape}"
+            f"outputs (N, F), pooled. Received: {name}.input_shape={taken}, "
+            f"{name}.output_shape={given}"
         )
-    return shape[-1]
+    return given[-1]
 
 
-def _steps_per_epoch(dataset):
-    steps = getattr(dataset, "steps_per_epoch", None)
-    if steps is None and int(dataset.cardinality()) == -1:  # tf.data's INFINITE
+def _check_views(x, name, batch_size, validation_split=0):
+    """Refuses arrays and data sets of views that would fail later, or in silence."""
+    if hasattr(x, "element_spec"):
+        spec = x.element_spec
+        spec = spec[0] if isinstance(spec, tuple) else spec
+        if getattr(spec, "dtype", "uint8") != "uint8":
+            first = next(iter(x.take(1).as_numpy_iterator()), ())
+            check_pixels(first[0] if isinstance(first, tuple) else first, name)
+    elif hasattr(x, "shape"):
+        size = 32 if batch_size is None else batch_size
+        if size < 2:
+            raise ValueError(
+                "`batch_size` must be at least 2: the loss needs the statistics of a "
+                f"batch. Received: batch_size={batch_size}"
+            )
+        check_pixels(ops.convert_to_numpy(x), name)
+        trained = math.floor(len(x) * (1 - validation_split))
+        for count in (trained, len(x) - trained):
+            if count % size == 1:
+                raise ValueError(
+                    f"{count} images in batches of {size} leave a last batch of one, "
+                    "which has no statistics. Leave one image out or choose another "
+                    f"`batch_size`. Received: {name}.shape={tuple(x.shape)}, "
+                    f"batch_size={batch_size}, validation_split={validation_split}"
+                )
+
+
+def _tell_steps(x, kwargs, argument):
+    """Fills in the length of an epoch of an endless data set, or asks for it."""
+    if kwargs.get(argument) is not None or not hasattr(x, "element_spec"):
+        return
+    kwargs[argument] = getattr(x, "steps_per_epoch", None)
+    if kwargs[argument] is None and int(x.cardinality()) == -1:  # tf.data's INFINITE
         raise ValueError(
-            "`x` never ends: tell `fit` how long an epoch is with `steps_per_epoch`. "
-            f"Received: x={dataset}"
+            f"The data set never ends: say how many batches to take with `{argument}`. "
+            f"Received: {x}"
         )
-    return steps

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 
 import keras
 
@@ -18,8 +19,8 @@ class Augmentation:
     Strengths are those of torchvision: brightness, contrast and saturation blend the
     image with black, with its mean gray and with its own gray version, by a factor
     drawn from [max(0, 1 - strength), 1 + strength]; hue turns by a fraction of the
-    full circle drawn from [-hue, hue]. Torchvision blurs after the colour steps; both
-    are linear, so the order differs only where a colour step clips.
+    full circle drawn from [-hue, hue]. Torchvision blurs after the colour steps,
+    which gives the same where those are linear: without hue and without clipping.
 
     Args:
         size: int or `(height, width)`. Pixels of a view.
@@ -67,18 +68,18 @@ class Augmentation:
     solarize: float = 0.0
 
     def __post_init__(self):
-        size = (self.size, self.size) if isinstance(self.size, int) else self.size
-        object.__setattr__(self, "size", tuple(size))
-        for name in ("crop_area", "crop_aspect", "blur_sigma"):
-            value = tuple(float(x) for x in getattr(self, name))
-            object.__setattr__(self, name, value)
-        if len(self.size) != 2 or not all(
-            isinstance(side, int) and side > 0 for side in self.size
+        size = self.size
+        size = (size, size) if isinstance(size, numbers.Integral) else size
+        if (
+            not isinstance(size, (tuple, list))
+            or len(size) != 2
+            or not all(isinstance(s, numbers.Integral) and s > 0 for s in size)
         ):
             raise ValueError(
                 "`size` must be a positive int or two of them, (height, width). "
                 f"Received: size={self.size}"
             )
+        object.__setattr__(self, "size", tuple(int(side) for side in size))
         self._check_range("crop_area", 0.0, 1.0)
         self._check_range("crop_aspect", 0.0, math.inf)
         self._check_range("blur_sigma", 0.0, math.inf)
@@ -90,15 +91,22 @@ class Augmentation:
 
     def _check_range(self, name, low, high):
         value = getattr(self, name)
-        if len(value) != 2 or not low < value[0] <= value[1] <= high:
+        if (
+            not isinstance(value, (tuple, list))
+            or len(value) != 2
+            or not all(isinstance(x, numbers.Real) for x in value)
+            or not low < value[0] <= value[1] <= high
+        ):
             raise ValueError(
                 f"`{name}` must be (low, high) with {low} < low <= high <= {high}. "
                 f"Received: {name}={value}"
             )
+        object.__setattr__(self, name, tuple(float(x) for x in value))
 
     def _check_number(self, name, high):
         value = getattr(self, name)
-        if not 0.0 <= value <= high or math.isinf(value):
+        is_number = isinstance(value, numbers.Real) and math.isfinite(value)
+        if not is_number or not 0.0 <= value <= high:
             raise ValueError(
                 f"`{name}` must be within [0, {high}]. Received: {name}={value}"
             )

@@ -9,7 +9,9 @@ number of workers, from any step on, and for any part of the batch.
 
 import tensorflow as tf
 
+from keras_mvssl.checks import check_pixels
 from keras_mvssl.views import kerascv_layers
+from keras_mvssl.views.augmentation import Augmentation
 
 
 class KerasCVViews:
@@ -36,8 +38,9 @@ class KerasCVViews:
     Raises:
         ValueError: For fewer than two views, images that are not of rank 4, or colour
             steps on images that do not have three channels.
-        tf.errors.InvalidArgumentError: For float images outside [0, 255], or that all
-            lie within [0, 1], when the pipeline runs.
+        tf.errors.InvalidArgumentError: For images outside [0, 255], when a pipeline
+            runs; called eagerly it is a ValueError, also for float images that all lie
+            within [0, 1].
 
     Example:
 
@@ -51,6 +54,11 @@ class KerasCVViews:
     """
 
     def __init__(self, augmentation, views, seed=0):
+        if not isinstance(augmentation, Augmentation):
+            raise ValueError(
+                "`augmentation` must be an Augmentation. "
+                f"Received: augmentation={augmentation!r}"
+            )
         if not isinstance(views, int) or views < 2:
             raise ValueError(
                 "`views` must be an int of at least 2: the loss compares views of one "
@@ -88,8 +96,8 @@ class KerasCVViews:
             key, offset * self.views, count * self.views, batch_size * self.views
         )
         flat = images
-        if not images.dtype.is_integer:
-            flat = with_value_check(images)
+        if images.dtype != tf.uint8:
+            flat = with_range_check(images)
         for layer in self._layers:
             flat = layer(flat, training=True)
         height, width = self.augmentation.size
@@ -97,6 +105,8 @@ class KerasCVViews:
         return tf.reshape(flat, (count, self.views, height, width, images.shape[-1]))
 
     def _check(self, images):
+        if tf.executing_eagerly():
+            check_pixels(images.numpy())
         if images.shape.rank != 4:
             raise ValueError(
                 "`images` must have shape (B, H, W, C): batch before making views. "
@@ -130,23 +140,13 @@ class Draws:
         return draws[self._first : self._first + self._rows]
 
 
-def with_value_check(images):
-    """The images, once it is known that they lie in [0, 255] and not in [0, 1]."""
+def with_range_check(images):
+    """The images as float32, once it is known that they lie in [0, 255]."""
+    images = tf.cast(images, tf.float32)
     low, high = tf.reduce_min(images), tf.reduce_max(images)
-    checks = [
-        tf.debugging.Assert(
-            tf.logical_and(low >= 0.0, high <= 255.0),
-            ["`images` must be within [0, 255]. Received: min, max =", low, high],
-        ),
-        tf.debugging.Assert(
-            tf.logical_or(high > 1.0, high <= 0.0),
-            [
-                "Float `images` that all lie within [0, 1] are taken for a mistake: "
-                "multiply them by 255. Received: min, max =",
-                low,
-                high,
-            ],
-        ),
-    ]
-    with tf.control_dependencies(checks):
-        return tf.cast(images, tf.float32)
+    check = tf.debugging.Assert(
+        tf.logical_and(low >= 0.0, high <= 255.0),
+        ["`images` must be within [0, 255]. Received: min, max =", low, high],
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(images)

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import helpers
 from keras_mvssl.callbacks import LinearProbe
@@ -51,6 +52,13 @@ def test_probe_refuses_bad_data_at_once(labelled):
         LinearProbe((images / 255, labels), labelled)
     with pytest.raises(ValueError, match="every=0"):
         LinearProbe(labelled, labelled, every=0)
+    with pytest.raises(ValueError, match="two classes"):
+        LinearProbe((images, labels * 0), labelled)
+    with pytest.raises(ValueError, match=r"\(N, H, W, C\)"):
+        LinearProbe((images[..., 0], labels), labelled)
+    batched = tf.data.Dataset.from_tensor_slices(labelled).batch(8)
+    with pytest.raises(ValueError, match="not batched"):
+        LinearProbe(batched, labelled)
 
 
 def test_tensorboard_holds_the_logs(model, tmp_path):

@@ -89,6 +89,9 @@ def test_unreadable_images_are_named(classes):
     (classes / "cat" / "zz.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="cannot be read.*zz.png"):
         data.load(f"folder:{classes}")
+    Image.fromarray(np.full((8, 8), 9999, "uint16")).save(classes / "cat" / "zz.png")
+    with pytest.raises(ValueError, match="more than 8 bits.*zz.png"):
+        data.load(f"folder:{classes}")
 
 
 def test_bad_folders(classes, tmp_path_factory):
@@ -97,6 +100,14 @@ def test_bad_folders(classes, tmp_path_factory):
         data.load(f"folder:{empty}")
     with pytest.raises(ValueError, match="no such folder.*nowhere"):
         data.load("folder:/nowhere")
+    lonely = tmp_path_factory.mktemp("lonely")
+    write_images(lonely / "cat", 3)
+    write_images(lonely / "dog", 1)
+    with pytest.raises(ValueError, match=r"at least 2 images.*\[3, 1\]"):
+        data.load(f"folder:{lonely}")
+    write_images(lonely / "unlabelled", 3)
+    with pytest.raises(ValueError, match="must have a part `train`"):
+        data.load(f"folder:{lonely}")
     (classes / "bird").mkdir()
     with pytest.raises(ValueError, match="no images.*bird"):
         data.load(f"folder:{classes}")
@@ -116,9 +127,40 @@ def test_npz(tmp_path):
     np.savez(tmp_path / "xy.npz", **arrays, **labels)
     splits = data.load(f"npz:{tmp_path / 'xy.npz'}")
     assert splits.num_classes == 3 and splits.test[1].shape == (9,)
-    np.savez(tmp_path / "bad.npz", x_train=arrays["x_train"] / 255)
-    with pytest.raises(ValueError, match="x_train of .*bad.npz.*Multiply them by 255"):
+    assert data.load(f"npz:{tmp_path / 'xy.npz'}", fraction=0.5).pretrain.shape[0] == 6
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda a: a.pop("x_train"), "must hold an array x_train"),
+        (lambda a: a.update(x_train=a["x_train"] / 255), "x_train.*Multiply them by"),
+        (lambda a: a.update(x_test=a["x_test"][:, :4]), "x_test.shape=.9, 4, 8, 3"),
+        (lambda a: a.update(x_train=a["x_train"][:0]), "x_train.shape=.0, "),
+        (lambda a: a.pop("y_test"), "or else none of them"),
+        (lambda a: a.update(y_train=a["y_train"][:5]), "one label for each"),
+        (lambda a: a.update(y_train=np.eye(9)), "one label for each"),
+        (lambda a: a.update(y_test=a["y_test"] + 0.5), "whole numbers"),
+    ],
+)
+def test_bad_npz(tmp_path, change, message):
+    arrays = {f"x_{s}": np.ones((9, 8, 8, 3), "uint8") for s in ("train", "test")}
+    arrays |= {f"y_{s}": np.arange(9) for s in ("train", "test")}
+    change(arrays)
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(ValueError, match=message):
         data.load(f"npz:{tmp_path / 'bad.npz'}")
+
+
+def test_files_that_are_no_npz(tmp_path):
+    (tmp_path / "bad.npz").write_bytes(b"PK garbage")
+    np.save(tmp_path / "array.npy", np.ones(3))
+    for name in ("bad.npz", "array.npy"):
+        with pytest.raises(ValueError, match=f"cannot be read as .npz.*{name}"):
+            data.load(f"npz:{tmp_path / name}")
+    for name in ("npz:", "folder:", "folder"):
+        with pytest.raises(ValueError, match="PATH"):
+            data.load(name)
 
 
 def test_fraction_is_seeded_and_balanced():
@@ -137,8 +179,9 @@ def test_bad_fraction(fraction):
 
 
 def test_unknown_names_suggest_others():
-    with pytest.raises(ValueError, match="Did you mean.*'cifar10'.*name='cifar1'"):
-        data.load("cifar1")
+    for name in ("cifar1", "CIFAR-10"):
+        with pytest.raises(ValueError, match=f"Did you mean.*'cifar10'.*name='{name}'"):
+            data.load(name)
     with pytest.raises(ValueError, match="shapes.*Received: name='shape'"):
         data.load("shape")
 

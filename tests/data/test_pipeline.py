@@ -68,8 +68,12 @@ def test_remainder_is_dropped():
 def test_fits(model):
     images = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype="uint8")
     views = KerasCVViews(Augmentation(size=12), 3)
-    history = model.fit(multiview(images, views, batch_size=8), epochs=2, verbose=0)
+    stream = multiview(images, views, batch_size=8)
+    assert stream.element_spec.shape == (8, 3, 12, 12, 3)
+    history = model.fit(stream, epochs=2, validation_data=stream, verbose=0)
     assert int(model.optimizer.iterations) == 10 and len(history.epoch) == 2
+    assert "val_loss" in history.history
+    assert model.predict(stream, verbose=0).shape == (40, 3, 8)
 
 
 def test_endless_data_sets_of_others_need_a_length(model):
@@ -90,6 +94,9 @@ def test_endless_data_sets_of_others_need_a_length(model):
         (as_stream(numbered(8)).batch(2), 2, "single images"),
         (as_stream(numbered(8)).repeat(), 2, "must end"),
         (as_stream(numbered(8)), 9, "batch_size=9"),
+        (as_stream(numbered(8) / 255.0), 2, "Multiply them by 255"),
+        (as_stream((numbered(8), np.arange(8))), 2, "without labels"),
+        ((numbered(8), np.arange(8)), 2, "images alone"),
     ],
 )
 def test_bad_input(images, batch_size, message):

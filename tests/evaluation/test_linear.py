@@ -50,6 +50,13 @@ def test_is_deterministic_and_blind_to_scale():
     assert scaled.accuracy == pytest.approx(first.accuracy, abs=0.01)
 
 
+def test_test_features_are_standardised_like_the_training_ones():
+    train, (x, y) = clusters(noise=0.1), clusters(noise=0.1, seed=1)
+    # One test example at a time has no statistics of its own.
+    alone = [linear_probe(train, (x[[i]], y[[i]]), l2=1e-2).accuracy for i in range(5)]
+    assert alone == [1.0] * 5
+
+
 def test_constant_features_and_gaps_in_labels():
     x, y = clusters()
     x[:, 0] = 7.0
@@ -64,6 +71,8 @@ def test_constant_features_and_gaps_in_labels():
         (lambda x, y: (x[y != 2], y[y != 2]), r"labels \[2\] in test only"),
         (lambda x, y: (np.where(x > 3, np.nan, x), y), "Received: [0-9]+ values"),
         (lambda x, y: (x, y - 1), "at least 0"),
+        (lambda x, y: (x[:, 1:], y), "same features"),
+        (lambda x, y: x, "pair"),
         (lambda x, y: (x, y + 0.5), "whole numbers"),
     ],
 )

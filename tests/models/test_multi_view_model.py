@@ -138,6 +138,17 @@ def test_refuses_what_does_not_fit_before_training(model, images):
         model.fit(some_views() / 255.0, batch_size=4, verbose=0)
     with pytest.raises(ValueError, match="sample_weight"):
         model.fit(some_views(), batch_size=4, sample_weight=np.ones(8), verbose=0)
+    with pytest.raises(ValueError, match="batch_size=1"):
+        model.fit(some_views(8), batch_size=1, verbose=0)
+    with pytest.raises(ValueError, match="batch of one.*validation_data.shape"):
+        model.fit(
+            some_views(), batch_size=4, validation_data=(some_views(9),), verbose=0
+        )
+    with pytest.raises(ValueError, match="batch of one.*validation_split=0.5"):
+        model.fit(some_views(10), batch_size=4, validation_split=0.5, verbose=0)
+    with pytest.raises(ValueError, match="Multiply them by 255"):
+        model.evaluate(some_views() / 255.0, verbose=0)
+    assert model.optimizer.iterations == 0
     with pytest.raises(ValueError, match="at least 2 of them on axis 1"):
         model.fit(some_views(8, views=1), batch_size=4, verbose=0)
 
@@ -146,6 +157,18 @@ def test_parts_that_do_not_fit():
     encoder = mv.models.TinyResNet((12, 12, 3), width=8)
     with pytest.raises(ValueError, match="`projector` must take the 64 features"):
         mv.MultiViewModel(encoder, mv.models.Projector(16))
+
+    class Subclassed(keras.Model):
+        def call(self, x):
+            return ops.mean(x, axis=(1, 2))
+
+    subclassed = Subclassed()
+    subclassed(np.zeros((1, 12, 12, 3)))
+    with pytest.raises(ValueError, match="knows its shapes.*Wrap another one"):
+        mv.MultiViewModel(subclassed, mv.models.Projector(3))
+    inputs = keras.Input((12, 12, 3))
+    wrapped = keras.Model(inputs, subclassed(inputs))
+    mv.MultiViewModel(wrapped, mv.models.Projector(3))
     with pytest.raises(ValueError, match="`encoder` must be a built keras.Model"):
         mv.MultiViewModel(keras.Sequential([keras.layers.Dense(3)]), None)
     unpooled = keras.Model(

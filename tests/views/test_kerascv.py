@@ -194,9 +194,11 @@ def test_bad_input():
     make_views = KerasCVViews(Augmentation(size=8), 2)
     with pytest.raises(ValueError, match=r"batch before.*\(12, 12, 3\)"):
         make_views(images()[0], 0)
-    for bad, message in (
-        (images() / 255.0, "multiply them by 255"),
-        (images() - 100.0, "within"),
-    ):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-            make_views(bad.astype("float32"), 0)
+    with pytest.raises(ValueError, match="Multiply them by 255"):
+        make_views(images() / 255.0, 0)
+    with pytest.raises(ValueError, match="must be an Augmentation"):
+        KerasCVViews("cifar10", 2)
+    for bad in (images() - 100.0, images().astype("int32") + 200):
+        stream = tf.data.Dataset.from_tensors(bad).map(make_views)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="within"):
+            list(stream)
