@@ -104,14 +104,15 @@ def _load_npz(name, path):
         if images.ndim != 4 or images.shape[1:] != x.shape[1:] or not len(images):
             raise ValueError(
                 f"`{key}` of `{path}` must have shape (N, H, W, C), the last three as "
-                f"x_train. Received: {key}.shape={images.shape}, x_train.shape={x.shape}"
+                f"x_train. Received: {key}.shape={images.shape}, "
+                f"x_train.shape={x.shape}"
             )
         check_pixels(images, f"{key} of {path}")
-    labelled = {key for key in ("y_train", "x_test", "y_test") if key in arrays}
-    if labelled and len(labelled) < 3:
+    labelled = "y_train" in arrays or "y_test" in arrays
+    if labelled and not {"y_train", "x_test", "y_test"} <= set(arrays):
         raise ValueError(
-            f"For probes, `{path}` must hold y_train, x_test and y_test, or else none "
-            f"of them. Received: {sorted(arrays)}"
+            f"For probes, `{path}` must hold y_train, x_test and y_test, or else no "
+            f"labels. Received: {sorted(arrays)}"
         )
     pretrain = arrays.get("x_pretrain", x)
     splits = Splits(name, pretrain, None, None, x.shape[1:])

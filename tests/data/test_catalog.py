@@ -137,7 +137,7 @@ def test_npz(tmp_path):
         (lambda a: a.update(x_train=a["x_train"] / 255), "x_train.*Multiply them by"),
         (lambda a: a.update(x_test=a["x_test"][:, :4]), "x_test.shape=.9, 4, 8, 3"),
         (lambda a: a.update(x_train=a["x_train"][:0]), "x_train.shape=.0, "),
-        (lambda a: a.pop("y_test"), "or else none of them"),
+        (lambda a: a.pop("y_test"), "or else no labels"),
         (lambda a: a.update(y_train=a["y_train"][:5]), "one label for each"),
         (lambda a: a.update(y_train=np.eye(9)), "one label for each"),
         (lambda a: a.update(y_test=a["y_test"] + 0.5), "whole numbers"),
