@@ -23,8 +23,9 @@ def load(name, data_dir=None, fraction=1.0, seed=0, image_size=None):
             - `"shapes"`: simple shapes drawn by code, 32x32 RGB, 10 classes, 10,000
               images to train and 2,000 to test;
             - the name of a TFDS data set with images and labels, such as `"cifar10"`
-              or `"stl10"`, read with `tfds.load`. If it has an unlabelled split, that
-              one is for pretraining;
+              or `"stl10"`. If it has an unlabelled split, that one is for
+              pretraining; if it has neither `test` nor `validation`, the last fifth
+              of `train` is kept for the test;
             - `"folder:PATH"`: JPEG, PNG and other images in one sub-folder a class, or
               in no sub-folders at all if they are unlabelled. If PATH holds a folder
               `train`, it may hold `test` (or `val`) and `unlabelled` beside it;

@@ -40,14 +40,17 @@ def load(name, data_dir, image_size):
         )
     builder.download_and_prepare()
     splits = builder.info.splits
-    test_split = next((s for s in ("test", "validation") if s in splits), None)
-    if "train" not in splits or test_split is None:
+    if "train" not in splits:
         raise ValueError(
-            f"{name!r} must have the splits 'train' and 'test' or 'validation'. "
-            f"Received: splits={sorted(splits)}"
+            f"{name!r} must have a split 'train'. Received: splits={sorted(splits)}"
         )
-    pretrain_split = next((s for s in UNLABELLED if s in splits), "train")
-    total = sum(splits[s].num_examples for s in {pretrain_split, "train", test_split})
+    train_split = "train"
+    test_split = next((s for s in ("test", "validation") if s in splits), None)
+    if test_split is None:
+        train_split, test_split = "train[:80%]", "train[80%:]"
+    pretrain_split = next((s for s in UNLABELLED if s in splits), train_split)
+    used = {pretrain_split, train_split, test_split}
+    total = sum(splits[split].num_examples for split in used)
     fits = fits_in_memory(total, shape)
 
     def read(split):
@@ -58,18 +61,18 @@ def load(name, data_dir, image_size):
         )
         return _to_arrays(dataset, shape, f"{name} {split}") if fits else dataset
 
-    train, test = read("train"), read(test_split)
+    train, test = read(train_split), read(test_split)
 
     def labels():
-        if pretrain_split != "train":
+        if pretrain_split != train_split:
             return None
         if fits:
             return train[1]
         skip = {image_key: tfds.decode.SkipDecoding()}
-        rows = builder.as_dataset(split="train", decoders=skip)
+        rows = builder.as_dataset(split=train_split, decoders=skip)
         return np.array([row[label_key] for row in rows.as_numpy_iterator()])
 
-    source = train if pretrain_split == "train" else read(pretrain_split)
+    source = train if pretrain_split == train_split else read(pretrain_split)
     pretrain = source[0] if fits else source.map(lambda image, label: image)
     names = tuple(builder.info.features[label_key].names)
     return Splits(name, pretrain, train, test, tuple(shape), names), labels

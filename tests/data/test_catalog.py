@@ -186,39 +186,46 @@ def test_unknown_names_suggest_others():
         data.load("shape")
 
 
-def test_tfds(tmp_path):
+def write_tfds(name, counts, data_dir):
+    """Writes a data set of that name as TFDS does; returns the class, to keep alive."""
     import tensorflow_datasets as tfds
 
-    class ToyStl(tfds.core.GeneratorBasedBuilder):
-        """Like STL-10: two small labelled splits and a large one without labels."""
+    with tfds.core.registered.skip_registration():
 
-        VERSION = tfds.core.Version("1.0.0")
+        class Toy(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("1.0.0")
 
-        def _info(self):
-            features = {
-                "image": tfds.features.Image(shape=(None, None, 3)),
-                "label": tfds.features.ClassLabel(names=["cat", "dog"]),
-            }
-            return tfds.core.DatasetInfo(
-                builder=self,
-                features=tfds.features.FeaturesDict(features),
-                supervised_keys=("image", "label"),
-            )
+            def _info(self):
+                features = {
+                    "image": tfds.features.Image(shape=(None, None, 3)),
+                    "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+                }
+                return tfds.core.DatasetInfo(
+                    builder=self,
+                    features=tfds.features.FeaturesDict(features),
+                    supervised_keys=("image", "label"),
+                )
 
-        def _split_generators(self, downloads):
-            counts = {"train": 12, "test": 4, "unlabelled": 20}
-            return {s: self._generate_examples(n, s) for s, n in counts.items()}
+            def _split_generators(self, downloads):
+                return {s: self._generate_examples(n, s) for s, n in counts.items()}
 
-        def _generate_examples(self, count, split):
-            for i in range(count):
-                label = -1 if split == "unlabelled" else i % 2
-                image = np.full((10, 8, 3), i * 10, "uint8")
-                yield i, {"image": image, "label": label}
+            def _generate_examples(self, count, split):
+                for i in range(count):
+                    label = -1 if split == "unlabelled" else i % 2
+                    image = np.full((10, 8, 3), i * 10, "uint8")
+                    yield i, {"image": image, "label": label}
 
     offline = tfds.download.DownloadConfig(try_download_gcs=False)
-    ToyStl(data_dir=tmp_path).download_and_prepare(download_config=offline)
+    builder = type(name, (Toy,), {})
+    builder(data_dir=data_dir).download_and_prepare(download_config=offline)
+    return builder
+
+
+def test_tfds_with_an_unlabelled_split(tmp_path):
+    counts = {"train": 12, "test": 4, "unlabelled": 20}
+    builder = write_tfds("ToyStl", counts, tmp_path)
     with pytest.raises(ValueError, match="differ in size.*image_size=None"):
-        data.load("toy_stl", data_dir=tmp_path)
+        data.load(builder.name, data_dir=tmp_path)
     splits = data.load("toy_stl", data_dir=tmp_path, image_size=6)
     assert splits.pretrain.shape == (20, 6, 6, 3)
     assert sorted(splits.pretrain[:, 0, 0, 0]) == list(range(0, 200, 10))
@@ -226,6 +233,15 @@ def test_tfds(tmp_path):
     assert splits.class_names == ("cat", "dog")
     half = data.load("toy_stl", data_dir=tmp_path, image_size=6, fraction=0.5)
     assert len(half.pretrain) == 10 and len(half.train[0]) == 12
+
+
+def test_tfds_with_train_alone_keeps_a_fifth(tmp_path):
+    builder = write_tfds("ToyFlowers", {"train": 20}, tmp_path)
+    splits = data.load(builder.name, data_dir=tmp_path, image_size=6)
+    assert splits.pretrain is splits.train[0]
+    images = np.concatenate([splits.train[0], splits.test[0]])[:, 0, 0, 0]
+    assert len(splits.test[0]) == 4
+    assert sorted(images) == list(range(0, 200, 10))
 
 
 @pytest.mark.slow
