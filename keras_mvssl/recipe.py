@@ -16,10 +16,11 @@ BACKBONES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All settings of a run. Each is a flag of the command line, but for three.
+    """All settings of a run. Each is a flag of the command line, unless it says so.
 
     Attributes:
-        dataset: Name for `data.load`; `"folder"` stands for the folder `data_dir`.
+        dataset: Name for `data.load`; `"folder"` stands for the folder `data_dir`. No
+            flag.
         augmentation: What may happen to a view. Defaults to `Augmentation()` at the
             size of the images. No flag.
         betas: Known-good β, `{(views, projector_dim): beta}`. No flag.

