@@ -1,7 +1,7 @@
 """Reductions over the batch and over views, of projections `(B, V, D)`.
 
-Everything is float32 at full precision. Sums over pairs of views cost time linear in
-V: the pairs are never looped over.
+Everything is float32 at full precision. The matrix products of sums over all pairs of
+views cost time linear in V, or less; the pairs are never looped over.
 """
 
 from keras import ops
