@@ -35,6 +35,19 @@ def value_and_gradient(function, array):
     return float(value), np.asarray(ops.convert_to_numpy(gradient))
 
 
+def compiled_value_and_gradient(function):
+    """`value_and_gradient` of a function to be called often, compiled where it can."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        function = jax.jit(function)
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        function = tf.function(function)
+    return lambda array: value_and_gradient(function, array)
+
+
 def numerical_gradient(function, x, step=1e-5):
     """Central differences of a NumPy function in float64."""
     gradient = np.zeros_like(x)

@@ -1,5 +1,7 @@
 """Losses on projections `(B, V, D)` of V views."""
 
 from keras_mvssl.losses.barlow_twins import BarlowTwins
+from keras_mvssl.losses.reformulated import ReformulatedSSL
+from keras_mvssl.losses.vicreg import VICReg
 
-__all__ = ["BarlowTwins"]
+__all__ = ["BarlowTwins", "ReformulatedSSL", "VICReg"]

@@ -1,15 +1,16 @@
 """Barlow Twins on any number of views."""
 
-import math
-
 import keras
 from keras import ops
 
 from keras_mvssl.losses import correlations
+from keras_mvssl.losses.multi_view_loss import MultiViewLoss
+from keras_mvssl.losses.multi_view_loss import check_weight
+from keras_mvssl.losses.multi_view_loss import resolve_beta
 
 
 @keras.saving.register_keras_serializable("keras_mvssl")
-class BarlowTwins(keras.losses.Loss):
+class BarlowTwins(MultiViewLoss):
     """Barlow Twins for V >= 2 views of each image.
 
     The features of an image's views are pulled together (invariance) and different
@@ -78,13 +79,8 @@ class BarlowTwins(keras.losses.Loss):
         name="barlow_twins",
         **kwargs,
     ):
-        kwargs.setdefault("dtype", "float32")  # whatever `floatx`
         super().__init__(name=name, **kwargs)
-        if beta != "auto" and not _is_weight(beta):
-            raise ValueError(
-                "`beta` must be a finite number of at least 0, or 'auto'. "
-                f"Received: beta={beta!r}"
-            )
+        check_weight(beta, "beta", or_auto=True)
         if pairing not in ("mean", "all"):
             raise ValueError(
                 f"`pairing` must be 'mean' or 'all'. Received: pairing={pairing!r}"
@@ -101,7 +97,7 @@ class BarlowTwins(keras.losses.Loss):
 
     def resolve_beta(self, dim):
         """The weight of the redundancy for projections of `dim` features."""
-        return 4.0 / dim if self.beta == "auto" else float(self.beta)
+        return resolve_beta(self.beta, dim)
 
     def terms(self, projections):
         """The two parts whose weighted sum is the loss.
@@ -113,7 +109,7 @@ class BarlowTwins(keras.losses.Loss):
             `{"invariance": ..., "redundancy": ...}`, float32 scalars: sums over D
             features and over D(D-1) ordered pairs of features.
         """
-        z = correlations.as_projections(ops.convert_to_tensor(projections))
+        z = correlations.as_projections(projections)
         if self.l2_normalize:
             z = correlations.normalize_rows(z)
         z = correlations.standardize(z, per_view=self.standardization == "per_view")
@@ -122,7 +118,7 @@ class BarlowTwins(keras.losses.Loss):
             diagonal = correlations.diagonal_with_mean(z)
             return {
                 "invariance": ops.sum(ops.square(1.0 - diagonal)) / views,
-                "redundancy": correlations.off_diagonal_of_mean(z),
+                "redundancy": correlations.off_diagonal(ops.mean(z, axis=1)),
             }
         diagonal = correlations.diagonal_of_pairs(z)
         different = 1.0 - ops.eye(views)
@@ -133,29 +129,11 @@ class BarlowTwins(keras.losses.Loss):
             "redundancy": off_diagonal / pairs,
         }
 
-    def per_feature(self, terms, dim):
-        """The terms divided by what they sum over, comparable across D.
+    def weights(self, dim):
+        return {"invariance": 1.0, "redundancy": self.resolve_beta(dim)}
 
-        Args:
-            terms: What `terms` returned.
-            dim: int. The number of features D.
-
-        Returns:
-            `{"invariance": invariance / D, "redundancy": redundancy / (D(D-1))}`: the
-            mean squared distance of a correlation from 1 between views, and from 0
-            between features.
-        """
-        return {
-            "invariance": terms["invariance"] / dim,
-            "redundancy": terms["redundancy"] / max(dim * (dim - 1), 1),
-        }
-
-    def call(self, y_true, y_pred):
-        terms = self.terms(y_pred)
-        beta = self.resolve_beta(y_pred.shape[-1])
-        loss = terms["invariance"] + beta * terms["redundancy"]
-        # Not a scalar: under `tf.distribute`, Keras scales only losses with an axis.
-        return ops.reshape(loss, (1,))
+    def counts(self, dim):
+        return {"invariance": dim, "redundancy": dim * (dim - 1)}
 
     def get_config(self):
         return {
@@ -165,12 +143,3 @@ class BarlowTwins(keras.losses.Loss):
             "standardization": self.standardization,
             "l2_normalize": self.l2_normalize,
         }
-
-
-def _is_weight(value):
-    return (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value >= 0
-    )

@@ -23,6 +23,7 @@ def as_projections(y_pred):
     Raises:
         ValueError: For another rank, fewer than two views, or a batch of one.
     """
+    y_pred = ops.convert_to_tensor(y_pred)
     if len(y_pred.shape) != 3:
         raise ValueError(
             "Projections must have shape (B, V, D): images, views, features. "
@@ -48,18 +49,32 @@ def normalize_rows(z):
     return z * ops.rsqrt(mean_square + 1e-12)
 
 
-def standardize(z, per_view=False):
-    """Gives each feature mean 0 and variance 1: (z - mean) / sqrt(var + 1e-5).
+def center(z, per_view=False):
+    """Gives each feature mean 0.
 
     Args:
         z: `(B, V, D)`.
-        per_view: Whether the statistics are those of each view over B, instead of
-            those of all B·V rows.
+        per_view: Whether the mean is that of each view over B, instead of that of all
+            B·V rows.
     """
+    return z - ops.mean(z, axis=0 if per_view else (0, 1), keepdims=True)
+
+
+def standardize(z, per_view=False):
+    """Gives each feature mean 0 and variance 1: (z - mean) / sqrt(var + 1e-5)."""
+    z = center(z, per_view)
     axis = 0 if per_view else (0, 1)
-    z = z - ops.mean(z, axis=axis, keepdims=True)
     variance = ops.mean(ops.square(z), axis=axis, keepdims=True)
     return z * ops.rsqrt(variance + EPSILON)
+
+
+def distance_to_mean(z):
+    """Mean over images and views of the squared distance to the mean view, `(D,)`.
+
+    The mean over pairs of views a ≠ b of (zᵃ - zᵇ)² is 2V/(V-1) times as much.
+    """
+    mean = ops.mean(z, axis=1, keepdims=True)
+    return ops.mean(ops.square(z - mean), axis=(0, 1))
 
 
 def diagonal_with_mean(z):
@@ -71,17 +86,25 @@ def diagonal_with_mean(z):
 def diagonal_of_pairs(z):
     """Correlation of each feature between all pairs of views, `(D, V, V)`."""
     by_feature = ops.transpose(z, (2, 1, 0))
-    return distribution.matmul(by_feature, ops.transpose(z, (2, 0, 1))) / _rows(z)
+    return distribution.matmul(by_feature, ops.transpose(z, (2, 0, 1))) / rows(z)
 
 
-def off_diagonal_of_mean(z):
-    """Σ_{i≠j} ⟨z̄ᵢ, z̄ⱼ⟩² / B² of the mean view."""
-    mean = ops.mean(z, axis=1)
-    if _is_fewer(z.shape[2], z.shape[0]):
-        correlation = distribution.matmul(ops.transpose(mean), mean) / _rows(z)
-        return ops.sum(ops.square(correlation * (1.0 - ops.eye(z.shape[2]))))
-    gram = distribution.matmul(mean, ops.transpose(mean)) / _rows(z)
-    diagonal = ops.mean(ops.square(mean), axis=0)
+def off_diagonal(x):
+    """Σ_{i≠j} ⟨xᵢ, xⱼ⟩² / R² between the columns of matrices, summed over these.
+
+    In sample space, with the Gram matrix G = x xᵀ, ‖xᵀx‖² = ‖G‖². The smaller of the
+    two matrices is computed.
+
+    Args:
+        x: `(..., R, D)`.
+    """
+    count, dim = x.shape[-2:]
+    order = (*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2)
+    if _is_fewer(dim, count):
+        correlation = distribution.matmul(ops.transpose(x, order), x) / rows(x, -2)
+        return ops.sum(ops.square(correlation * (1.0 - ops.eye(dim))))
+    gram = distribution.matmul(x, ops.transpose(x, order)) / rows(x, -2)
+    diagonal = ops.mean(ops.square(x), axis=-2)
     return ops.sum(ops.square(gram)) - ops.sum(ops.square(diagonal))
 
 
@@ -102,22 +125,23 @@ def off_diagonal_of_pairs(z, diagonal):
         total = 0.0
         for shift in range(1, views // 2 + 1):
             other = ops.transpose(ops.roll(z, -shift, axis=1), (1, 0, 2))
-            correlation = distribution.matmul(by_view, other) / _rows(z)
+            correlation = distribution.matmul(by_view, other) / rows(z)
             square = ops.sum(ops.square(correlation * (1.0 - ops.eye(dim))))
             # A shift by half of the views meets each pair from both of its ends.
             total = total + (1.0 if 2 * shift == views else 2.0) * square
         return total
     by_view = ops.transpose(z, (1, 0, 2))
-    grams = distribution.matmul(by_view, ops.transpose(z, (1, 2, 0))) / _rows(z)
+    grams = distribution.matmul(by_view, ops.transpose(z, (1, 2, 0))) / rows(z)
     squares = ops.sum(ops.square(ops.sum(grams, axis=0))) - ops.sum(ops.square(grams))
     pairs = 1.0 - ops.eye(views)
     return squares - ops.sum(ops.square(diagonal) * pairs)
 
 
-def _rows(z):
-    return ops.cast(ops.shape(z)[0], "float32")
+def rows(x, axis=0):
+    """The length of an axis, as float32: B by default."""
+    return ops.cast(ops.shape(x)[axis], "float32")
 
 
 def _is_fewer(count, rows, times=1):
-    """Whether count < times · rows; not where the number of rows is unknown."""
+    """Whether count < times · rows; no where the number of rows is unknown."""
     return rows is not None and count < times * rows

@@ -1,0 +1,70 @@
+"""What the losses on several views have in common."""
+
+import math
+
+import keras
+from keras import ops
+
+
+class MultiViewLoss(keras.losses.Loss):
+    """A weighted sum of terms, each computed from projections `(B, V, D)`.
+
+    A subclass gives `term_names` and the methods `terms`, `weights` and `counts`.
+    """
+
+    term_names = ()
+
+    def __init__(self, name, **kwargs):
+        kwargs.setdefault("dtype", "float32")  # whatever `floatx`
+        super().__init__(name=name, **kwargs)
+
+    def terms(self, projections):
+        """The terms before weighting, `{name: float32 scalar}`."""
+        raise NotImplementedError
+
+    def weights(self, dim):
+        """The weights of the terms for `dim` features, `{name: float}`."""
+        raise NotImplementedError
+
+    def counts(self, dim):
+        """What each term sums over for `dim` features, `{name: int}`."""
+        raise NotImplementedError
+
+    def per_feature(self, terms, dim):
+        """The terms divided by what they sum over, comparable across D.
+
+        Args:
+            terms: What `terms` returned.
+            dim: int. The number of features D.
+
+        Returns:
+            `{name: term}`: sums over D features divided by D, those over ordered pairs
+            of features by D(D-1).
+        """
+        counts = self.counts(dim)
+        return {name: term / max(counts[name], 1) for name, term in terms.items()}
+
+    def call(self, y_true, y_pred):
+        weights = self.weights(y_pred.shape[-1])
+        terms = self.terms(y_pred)
+        loss = sum(weights[name] * term for name, term in terms.items())
+        # Not a scalar: under `tf.distribute`, Keras scales only losses with an axis.
+        return ops.reshape(loss, (1,))
+
+
+def check_weight(value, name, or_auto=False):
+    """Raises ValueError for a weight that is not a finite number of at least 0."""
+    if or_auto and isinstance(value, str) and value == "auto":
+        return
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        auto = ", or 'auto'" if or_auto else ""
+        raise ValueError(
+            f"`{name}` must be a finite number of at least 0{auto}. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def resolve_beta(beta, dim):
+    """β itself, or 4/D for `"auto"`."""
+    return 4.0 / dim if beta == "auto" else float(beta)

@@ -1,0 +1,106 @@
+"""The objective that stands behind Barlow Twins and VICReg."""
+
+import keras
+from keras import ops
+
+from keras_mvssl.losses import correlations
+from keras_mvssl.losses.multi_view_loss import MultiViewLoss
+from keras_mvssl.losses.multi_view_loss import check_weight
+from keras_mvssl.losses.multi_view_loss import resolve_beta
+
+
+@keras.saving.register_keras_serializable("keras_mvssl")
+class ReformulatedSSL(MultiViewLoss):
+    """The paper's reformulated objective for V >= 2 views of each image.
+
+    Views stay close to the mean view of their image, while the features are kept
+    orthonormal by a penalty:
+
+        loss = invariance + variance + β · redundancy
+
+    - invariance: (1/V) Σₐ Σᵢ of the mean over images of (z̄ᵢ - zᵃᵢ)²;
+    - variance: Σᵢ (1 - Covᵢᵢ)²;
+    - redundancy: Σ_{i≠j} Covᵢⱼ²,
+
+    with z̄ the mean over the views of an image and Cov the biased covariance over all
+    B·V rows. β does not weigh the variance: at β = c/D features could vanish.
+
+    With β >= 1, its minimum over all functions on a finite set of images is spanned by
+    the top eigenfunctions of the augmentation kernel that are orthogonal to constants:
+    images that share more views get features that are closer
+    (`recipes/studies/augmentation_kernel.py` shows it). A small β lets features overlap:
+    at 4/D, D directions are filled only where that many can agree between views.
+
+    The time is linear in V as long as D < B·V, and no matrix is larger than the
+    projections themselves.
+
+    Args:
+        beta: Weight of the redundancy, finite and at least 0, or `"auto"`: 4/D, after
+            the paper's β = O(1/D); see `BarlowTwins`.
+        name: Name of the loss.
+
+    Call arguments:
+        y_true: Ignored; there are no targets. Keras wants a tensor: pass `y_pred`.
+        y_pred: Projections `(B, V, D)`, any float type. B is the whole batch, of all
+            devices. At least 2 images and 2 views.
+
+    Returns:
+        The loss, a float32 scalar.
+
+    Raises:
+        ValueError: For a `beta` outside its range, or projections of another shape.
+
+    Example:
+
+    ```python
+    loss = keras_mvssl.losses.ReformulatedSSL(beta=1.0)
+    model.compile(optimizer="adam", loss=loss)
+    ```
+
+    Reference:
+        Ghosh et al., "Harnessing small projectors and multiple views for efficient
+        vision pretraining" (2024), eq. 10 with its constraint as a penalty, and
+        Theorem 3.1.
+    """
+
+    term_names = ("invariance", "variance", "redundancy")
+
+    def __init__(self, beta="auto", name="reformulated_ssl", **kwargs):
+        super().__init__(name=name, **kwargs)
+        check_weight(beta, "beta", or_auto=True)
+        self.beta = beta
+
+    def resolve_beta(self, dim):
+        """The weight of the redundancy for projections of `dim` features."""
+        return resolve_beta(self.beta, dim)
+
+    def terms(self, projections):
+        """The parts whose weighted sum is the loss.
+
+        Args:
+            projections: `(B, V, D)`.
+
+        Returns:
+            `{"invariance": ..., "variance": ..., "redundancy": ...}`, float32 scalars:
+            two sums over D features and one over D(D-1) ordered pairs of features.
+        """
+        z = correlations.center(correlations.as_projections(projections))
+        variance = ops.mean(ops.square(z), axis=(0, 1))
+        return {
+            "invariance": ops.sum(correlations.distance_to_mean(z)),
+            "variance": ops.sum(ops.square(1.0 - variance)),
+            "redundancy": correlations.off_diagonal(ops.reshape(z, (-1, z.shape[-1]))),
+        }
+
+    def weights(self, dim):
+        return {
+            "invariance": 1.0,
+            "variance": 1.0,
+            "redundancy": self.resolve_beta(dim),
+        }
+
+    def counts(self, dim):
+        return {"invariance": dim, "variance": dim, "redundancy": dim * (dim - 1)}
+
+    def get_config(self):
+        return {**super().get_config(), "beta": self.beta}

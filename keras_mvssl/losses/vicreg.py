@@ -1,0 +1,116 @@
+"""VICReg on any number of views."""
+
+import keras
+from keras import ops
+
+from keras_mvssl.losses import correlations
+from keras_mvssl.losses.multi_view_loss import MultiViewLoss
+from keras_mvssl.losses.multi_view_loss import check_weight
+
+
+@keras.saving.register_keras_serializable("keras_mvssl")
+class VICReg(MultiViewLoss):
+    """VICReg for V >= 2 views of each image.
+
+    The views of an image are pulled together (invariance), each feature is kept at a
+    standard deviation of at least 1 (variance), and different features are kept
+    uncorrelated (redundancy, which its authors call covariance):
+
+        loss = invariance weight · invariance + variance weight · variance
+               + covariance weight · redundancy
+
+    - invariance: the mean over pairs of views a ≠ b, images and features of
+      (zᵃ - zᵇ)², computed as 2V/(V-1) times the mean squared distance to the mean view;
+    - variance: the mean over views and features of max(0, 1 - √(var + 1e-4));
+    - redundancy: twice the mean over views of Σ_{i≠j} Covᵢⱼ² / D.
+
+    Variances and covariances are those of each view over the batch, unbiased. At V = 2
+    this is the code that the authors of VICReg published. Eq. 49 of Ghosh et al. is
+    invariance · D, variance and redundancy / 2 of these; their multi-view code compares
+    each view with the mean of the others instead. The time is linear in V.
+
+    Args:
+        invariance: Weight of the invariance, finite and at least 0.
+        variance: Weight of the variance, finite and at least 0.
+        covariance: Weight of the redundancy, finite and at least 0.
+        name: Name of the loss.
+
+    Call arguments:
+        y_true: Ignored; there are no targets. Keras wants a tensor: pass `y_pred`.
+        y_pred: Projections `(B, V, D)`, any float type. B is the whole batch, of all
+            devices. At least 2 images and 2 views.
+
+    Returns:
+        The loss, a float32 scalar.
+
+    Raises:
+        ValueError: For a weight outside its range, or projections of another shape.
+
+    Example:
+
+    ```python
+    loss = keras_mvssl.losses.VICReg(invariance=25.0, variance=25.0)
+    model.compile(optimizer="adam", loss=loss)
+    ```
+
+    References:
+        Bardes et al., "VICReg" (2022), eq. 1-6 and Algorithm 1.
+        Ghosh et al., "Harnessing small projectors and multiple views for efficient
+        vision pretraining" (2024), eq. 49.
+    """
+
+    term_names = ("invariance", "variance", "redundancy")
+
+    def __init__(
+        self, invariance=25.0, variance=25.0, covariance=1.0, name="vicreg", **kwargs
+    ):
+        super().__init__(name=name, **kwargs)
+        check_weight(invariance, "invariance")
+        check_weight(variance, "variance")
+        check_weight(covariance, "covariance")
+        self.invariance = invariance
+        self.variance = variance
+        self.covariance = covariance
+
+    def terms(self, projections):
+        """The parts whose weighted sum is the loss.
+
+        Args:
+            projections: `(B, V, D)`.
+
+        Returns:
+            `{"invariance": ..., "variance": ..., "redundancy": ...}`, float32 scalars:
+            two means over features, and a sum over D(D-1) ordered pairs of features
+            divided by D.
+        """
+        z = correlations.as_projections(projections)
+        views, dim = z.shape[1:]
+        distance = 2.0 * views / (views - 1) * correlations.distance_to_mean(z)
+        rows = correlations.rows(z)
+        unbiased = rows / (rows - 1.0)
+        z = correlations.center(z, per_view=True)
+        deviation = ops.sqrt(unbiased * ops.mean(ops.square(z), axis=0) + 1e-4)
+        covariance = correlations.off_diagonal(ops.transpose(z, (1, 0, 2)))
+        return {
+            "invariance": ops.mean(distance),
+            "variance": ops.mean(ops.relu(1.0 - deviation)),
+            "redundancy": 2.0 / (views * dim) * ops.square(unbiased) * covariance,
+        }
+
+    def weights(self, dim):
+        return {
+            "invariance": self.invariance,
+            "variance": self.variance,
+            "redundancy": self.covariance,
+        }
+
+    def counts(self, dim):
+        return {"invariance": 1, "variance": 1, "redundancy": dim - 1}
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "invariance": self.invariance,
+            "variance": self.variance,
+            "covariance": self.covariance,
+        }

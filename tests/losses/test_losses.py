@@ -1,0 +1,117 @@
+"""Terms, logs, β, configuration and errors."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mvssl.losses import BarlowTwins
+from keras_mvssl.losses import ReformulatedSSL
+from keras_mvssl.losses import VICReg
+from losses.cases import CASES
+from losses.cases import projections
+from losses.cases import total
+from losses.cases import value
+
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+@every_case
+def test_unknown_batch_size_gives_the_same_value(case):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("Only TensorFlow traces unknown batch sizes.")
+    import tensorflow as tf
+
+    z = projections(40, 4, 6)
+    loss, _ = CASES[case]
+    traced = tf.function(
+        lambda x: total(loss, x), input_signature=[tf.TensorSpec((None, 4, 6))]
+    )
+    assert float(traced(z)) == pytest.approx(value(loss, z), rel=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at least 2 images"):
+        traced(z[:1])
+
+
+@pytest.mark.parametrize(
+    "loss, weights, counts",
+    [
+        (BarlowTwins(0.5), dict(invariance=1, redundancy=0.5), (6, 30)),
+        (
+            ReformulatedSSL(0.5),
+            dict(invariance=1, variance=1, redundancy=0.5),
+            (6, 6, 30),
+        ),
+        (
+            VICReg(2.0, 3.0, 4.0),
+            dict(invariance=2, variance=3, redundancy=4),
+            (1, 1, 5),
+        ),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_terms_and_logs(loss, weights, counts):
+    z = projections(16, 3, 6)
+    terms = {name: float(term) for name, term in loss.terms(z).items()}
+    assert tuple(terms) == loss.term_names == tuple(weights)
+    weighted = sum(weights[name] * terms[name] for name in terms)
+    assert value(loss, z) == pytest.approx(weighted, rel=1e-6)
+    expected = {name: terms[name] / count for name, count in zip(terms, counts)}
+    assert loss.per_feature(terms, 6) == pytest.approx(expected)
+
+
+def test_one_feature_has_no_redundancy():
+    for loss, _ in CASES.values():
+        terms = loss.per_feature(loss.terms(projections(8, 3, 1)), 1)
+        assert float(terms["redundancy"]) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("loss", [BarlowTwins, ReformulatedSSL])
+def test_beta(loss):
+    assert loss().resolve_beta(256) == 4 / 256
+    assert loss(beta=0).resolve_beta(256) == 0.0
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        BarlowTwins(0.1, "all", "per_view", True),
+        ReformulatedSSL(0.1),
+        VICReg(1.0, 2.0, 3.0),
+    ],
+    ids=lambda loss: loss.name,
+)
+def test_config_round_trip(loss):
+    config = keras.saving.serialize_keras_object(loss)
+    copy = keras.saving.deserialize_keras_object(config)
+    assert copy.get_config() == loss.get_config()
+
+
+@pytest.mark.parametrize(
+    "make, arguments, message",
+    [
+        (BarlowTwins, dict(beta=-1), "beta=-1"),
+        (BarlowTwins, dict(beta="large"), "or 'auto'. Received: beta='large'"),
+        (
+            BarlowTwins,
+            dict(pairing="some"),
+            "'mean' or 'all'. Received: pairing='some'",
+        ),
+        (BarlowTwins, dict(standardization="none"), "standardization='none'"),
+        (ReformulatedSSL, dict(beta=float("nan")), "beta=nan"),
+        (VICReg, dict(invariance=-1.0), "invariance=-1.0"),
+        (VICReg, dict(variance=float("inf")), "variance=inf"),
+        (VICReg, dict(covariance="auto"), "at least 0. Received: covariance='auto'"),
+    ],
+)
+def test_bad_arguments(make, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(**arguments)
+
+
+@pytest.mark.parametrize("loss", [BarlowTwins, ReformulatedSSL, VICReg])
+@pytest.mark.parametrize(
+    "shape, message",
+    [((4, 6), "B, V, D"), ((4, 1, 6), "at least 2"), ((1, 4, 6), "at least 2 images")],
+)
+def test_bad_projections(loss, shape, message):
+    with pytest.raises(ValueError, match=message):
+        loss().terms(np.zeros(shape, "float32"))

@@ -1,0 +1,51 @@
+"""Value and gradient against float64 references written from the formulas."""
+
+import numpy as np
+import pytest
+
+import helpers
+from keras_mvssl.losses import BarlowTwins
+from keras_mvssl.losses import VICReg
+from losses import reference
+from losses.cases import CASES
+from losses.cases import projections
+from losses.cases import total
+from losses.cases import value
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("views", [2, 3, 5, 8])
+@pytest.mark.parametrize("batch, dim", [(7, 2), (4, 6)], ids=["D<B", "D>B"])
+def test_value_and_gradient(case, views, batch, dim):
+    z = projections(batch, views, dim)
+    loss, expected = CASES[case]
+    got, gradient = helpers.value_and_gradient(lambda x: total(loss, x), z)
+    z = z.astype("float64")
+    assert got == pytest.approx(expected(z), rel=1e-5)
+    expected_gradient = helpers.numerical_gradient(expected, z)
+    error = np.abs(gradient - expected_gradient).max()
+    assert error < 1e-4 * np.abs(expected_gradient).max()
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("batch", [6, 20, 60, 200])
+def test_feature_and_sample_space(case, batch):
+    # D = 24, V = 4. Where the cheaper space changes: at B = 6 for the covariance over
+    # all rows, at 24 for that of a view, at 36 for all pairs.
+    z = projections(batch, 4, 24)
+    loss, expected = CASES[case]
+    assert value(loss, z) == pytest.approx(expected(z), rel=1e-5)
+
+
+@pytest.mark.parametrize("pairing", ["mean", "all"])
+def test_barlow_twins_as_published(pairing):
+    z = projections(16, 2, 5)
+    loss = BarlowTwins(beta=0.1, pairing=pairing, standardization="per_view")
+    expected = reference.original_barlow_twins(z[:, 0], z[:, 1], 0.1)
+    assert value(loss, z) == pytest.approx(expected, rel=1e-5)
+
+
+def test_vicreg_as_published():
+    z = projections(16, 2, 5)
+    expected = reference.original_vicreg(z[:, 0], z[:, 1])
+    assert value(VICReg(), z) == pytest.approx(expected, rel=1e-5)
