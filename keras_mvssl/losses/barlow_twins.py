@@ -118,16 +118,12 @@ class BarlowTwins(MultiViewLoss):
             diagonal = correlations.diagonal_with_mean(z)
             return {
                 "invariance": ops.sum(ops.square(1.0 - diagonal)) / views,
-                "redundancy": correlations.off_diagonal(ops.mean(z, axis=1)),
+                "redundancy": correlations.off_diagonal(
+                    ops.mean(z, axis=1), ops.mean(diagonal, axis=0)
+                ),
             }
-        diagonal = correlations.diagonal_of_pairs(z)
-        different = 1.0 - ops.eye(views)
-        off_diagonal = correlations.off_diagonal_of_pairs(z, diagonal)
-        pairs = views * (views - 1)
-        return {
-            "invariance": ops.sum(ops.square(1.0 - diagonal) * different) / pairs,
-            "redundancy": off_diagonal / pairs,
-        }
+        invariance, redundancy = correlations.pairs(z)
+        return {"invariance": invariance, "redundancy": redundancy}
 
     def weights(self, dim):
         return {"invariance": 1.0, "redundancy": self.resolve_beta(dim)}

@@ -28,8 +28,9 @@ class ReformulatedSSL(MultiViewLoss):
     With β >= 1, its minimum over all functions on a finite set of images is spanned by
     the top eigenfunctions of the augmentation kernel that are orthogonal to constants:
     images that share more views get features that are closer
-    (`recipes/studies/augmentation_kernel.py` shows it). A small β lets features overlap:
-    at 4/D, D directions are filled only where that many can agree between views.
+    (`recipes/studies/augmentation_kernel.py` shows it). A small β lets features
+    overlap: at 4/D, all D directions are filled only where that many functions agree
+    between views.
 
     The time is linear in V as long as D < B·V, and no matrix is larger than the
     projections themselves.
@@ -85,11 +86,12 @@ class ReformulatedSSL(MultiViewLoss):
             two sums over D features and one over D(D-1) ordered pairs of features.
         """
         z = correlations.center(correlations.as_projections(projections))
-        variance = ops.mean(ops.square(z), axis=(0, 1))
+        variances = ops.mean(ops.square(z), axis=(0, 1))
+        rows = ops.reshape(z, (-1, z.shape[-1]))
         return {
             "invariance": ops.sum(correlations.distance_to_mean(z)),
-            "variance": ops.sum(ops.square(1.0 - variance)),
-            "redundancy": correlations.off_diagonal(ops.reshape(z, (-1, z.shape[-1]))),
+            "variance": ops.sum(ops.square(1.0 - variances)),
+            "redundancy": correlations.off_diagonal(rows, variances),
         }
 
     def weights(self, dim):

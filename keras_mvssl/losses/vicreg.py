@@ -89,11 +89,15 @@ class VICReg(MultiViewLoss):
         rows = correlations.rows(z)
         unbiased = rows / (rows - 1.0)
         z = correlations.center(z, per_view=True)
-        deviation = ops.sqrt(unbiased * ops.mean(ops.square(z), axis=0) + 1e-4)
-        covariance = correlations.off_diagonal(ops.transpose(z, (1, 0, 2)))
+        variances = ops.mean(ops.square(z), axis=0)
+        deviations = ops.sqrt(unbiased * variances + 1e-4)
+        covariance = sum(
+            correlations.off_diagonal(x, v)
+            for x, v in zip(ops.unstack(z, axis=1), ops.unstack(variances))
+        )
         return {
             "invariance": ops.mean(distance),
-            "variance": ops.mean(ops.relu(1.0 - deviation)),
+            "variance": ops.mean(ops.relu(1.0 - deviations)),
             "redundancy": 2.0 / (views * dim) * ops.square(unbiased) * covariance,
         }
 

@@ -1,12 +1,18 @@
-"""Time of the loss against the number of views, beside a double loop over pairs.
+"""Time and memory of the losses against views and features, beside double loops.
 
-    python recipes/benchmarks/losses.py
+    python recipes/benchmarks/losses.py --out=recipes/results/losses-tensorflow
 
-Forward and backward passes, compiled where the backend compiles (TensorFlow, JAX). All
-of a row are timed in turn, several times, and the fastest is kept: figures within a row
-compare, single times depend on the machine.
+Forward and backward passes from projections in memory, compiled where the backend
+compiles (TensorFlow, JAX). The double loops are the same objectives as they are usually
+written: over pairs of views, with a D x D matrix for each (Barlow Twins) or two
+(VICReg); one is skipped, and marked, where its matrices would take more than half of
+the free memory. All of a row are timed in turn and the fastest round of each counts:
+figures within a row compare, single times depend on the machine. Memory is the rise of
+the process's peak during a step (Linux only). About 15 minutes on two CPU cores.
 """
 
+import ctypes
+import itertools
 import json
 import os
 import pathlib
@@ -14,6 +20,7 @@ import platform
 import time
 
 import keras
+import matplotlib
 import numpy as np
 from absl import app
 from absl import flags
@@ -21,38 +28,91 @@ from keras import ops
 
 from keras_mvssl import distribution
 from keras_mvssl.losses import BarlowTwins
-from keras_mvssl.losses import correlations
+from keras_mvssl.losses import ReformulatedSSL
+from keras_mvssl.losses import VICReg
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
 
 BATCH = flags.DEFINE_integer("batch_size", 256, "Images B.")
-DIM = flags.DEFINE_integer("projector_dim", 256, "Features D.")
+DIMS = flags.DEFINE_list(
+    "projector_dims", ["64", "256", "1024", "4096", "8192"], "Features D."
+)
 VIEWS = flags.DEFINE_list("views", ["2", "4", "8", "16"], "Numbers of views V.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Timings of each, of which the best counts.")
-OUT = flags.DEFINE_string("out", None, "JSON file for the results.")
+OUT = flags.DEFINE_string("out", None, "Path for results, without .json and .png.")
 
 
-def double_loop(z):
-    """All pairs as they are usually written: one D x D product for each."""
-    z = correlations.standardize(z)
-    batch, views, dim = z.shape
+def correlation(x, y):
+    """Of standardised views `(B, D)`."""
+    return ops.matmul(ops.transpose(x), y) / x.shape[0]
+
+
+def barlow_twins_loop(z):
+    """The mean of the original loss over pairs, with joint standardisation."""
+    z = z - ops.mean(z, axis=(0, 1))
+    z = z / ops.sqrt(ops.mean(ops.square(z), axis=(0, 1)) + 1e-5)
+    beta, total = 4 / z.shape[-1], 0.0
+    pairs = list(itertools.combinations(range(z.shape[1]), 2))
+    for a, b in pairs:
+        c = correlation(z[:, a], z[:, b])
+        diagonal = ops.diagonal(c)
+        off_diagonal = ops.sum(ops.square(c)) - ops.sum(ops.square(diagonal))
+        total = total + ops.sum(ops.square(1.0 - diagonal)) + beta * off_diagonal
+    return total / len(pairs)
+
+
+def vicreg_loop(z):
+    """The mean of the published two-view loss over pairs."""
     total = 0.0
-    for a in range(views):
-        for b in range(views):
-            if a != b:
-                c = ops.matmul(ops.transpose(z[:, a]), z[:, b]) / batch
-                on = ops.sum(ops.square(1.0 - ops.diagonal(c)))
-                off = ops.sum(ops.square(c * (1.0 - ops.eye(dim))))
-                total = total + on + 4 / dim * off
-    return total / (views * (views - 1))
+    batch, views, dim = z.shape
+    pairs = list(itertools.combinations(range(views), 2))
+    for a, b in pairs:
+        total = total + 25.0 * ops.mean(ops.square(z[:, a] - z[:, b]))
+        for x in (z[:, a], z[:, b]):
+            x = (x - ops.mean(x, axis=0)) * (batch / (batch - 1)) ** 0.5
+            c = correlation(x, x)
+            diagonal = ops.diagonal(c)
+            spread = ops.mean(ops.relu(1.0 - ops.sqrt(diagonal + 1e-4)))
+            off_diagonal = ops.sum(ops.square(c)) - ops.sum(ops.square(diagonal))
+            total = total + 12.5 * spread + off_diagonal / dim
+    return total / len(pairs)
 
 
-def with_gradient(function):
-    """A function of an array that computes value and gradient, compiled."""
+class Loop(keras.losses.Loss):
+    def __init__(self, function):
+        super().__init__(dtype="float32")
+        self.function = function
+
+    def call(self, y_true, y_pred):
+        return self.function(y_pred)
+
+
+LOSSES = {
+    "Barlow Twins, mean": BarlowTwins(),
+    "Barlow Twins, all": BarlowTwins(pairing="all"),
+    "VICReg": VICReg(),
+    "Reformulated": ReformulatedSSL(),
+}
+# {name: (loss, D x D matrices for a pair, the loss that computes the same)}
+LOOPS = {
+    "Barlow Twins, loop": (Loop(barlow_twins_loop), 1, "Barlow Twins, all"),
+    "VICReg, loop": (Loop(vicreg_loop), 2, "VICReg"),
+}
+
+
+def with_gradient(loss):
+    """A function of projections that computes value and gradient, compiled."""
+
+    def function(x):
+        return loss(x, x)
+
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
         step = jax.jit(jax.value_and_grad(function))
-        return lambda x: jax.block_until_ready(step(x))
+        return lambda x: jax.block_until_ready(step(x))[0]
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -67,55 +127,149 @@ def with_gradient(function):
 
     def step(x):
         x = x.detach().requires_grad_(True)
-        function(x).backward()
-        return x.grad
+        value = function(x)
+        value.backward()
+        return value.detach()
 
     return step
 
 
+def status(key):
+    """A line of /proc/self/status, in MiB."""
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) / 1024
+
+
+def memory(step, z):
+    """MiB by which the memory of the process rises during a step."""
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    except OSError:
+        return None
+    before = status("VmRSS")
+    step(z)
+    return status("VmHWM") - before
+
+
+def free_memory():
+    """Bytes of memory that are free, None if unknown."""
+    try:
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvail"))
+
+
+def fits(matrices, views, dim):
+    free = free_memory()
+    needed = 4 * matrices * views * (views - 1) / 2 * dim**2
+    return free is None or needed < free / 2
+
+
+def measure(views, dim):
+    """Best milliseconds and MiB of each function; None for those skipped."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(BATCH.value, views, dim)).astype("float32")
+    z = ops.convert_to_tensor(z)
+    steps = {name: with_gradient(loss) for name, loss in LOSSES.items()}
+    for name, (loss, matrices, same) in LOOPS.items():
+        if fits(matrices, views, dim):
+            steps[name] = with_gradient(loss)
+            values = float(steps[name](z)), float(steps[same](z))
+            assert abs(values[0] / values[1] - 1) < 1e-3, (name, values)
+    best = dict.fromkeys(steps, float("inf"))
+    for step in steps.values():
+        step(z)  # compiles
+    for _ in range(ROUNDS.value):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step(z)
+            best[name] = min(best[name], time.perf_counter() - start)
+    return {
+        name: {"ms": 1000 * best[name], "mib": memory(steps[name], z)}
+        if name in steps
+        else None
+        for name in (*LOSSES, *LOOPS)
+    }
+
+
+def table(rows, quantity, digits):
+    names = (*LOSSES, *LOOPS)
+    print(f"{'V':>3}{'D':>6}" + "".join(f"{name:>20}" for name in names))
+    for row in rows:
+        cells = [row[name] and row[name][quantity] for name in names]
+        print(
+            f"{row['views']:>3}{row['dim']:>6}"
+            + "".join(
+                f"{'does not fit':>20}" if x is None else f"{x:>20.{digits}f}"
+                for x in cells
+            )
+        )
+
+
+def plot(rows, path):
+    views, dims = (sorted({row[key] for row in rows}) for key in ("views", "dim"))
+    fixed_dim, fixed_views = dims[len(dims) // 2], views[-2:][0]
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    columns = [
+        ("views", "views V", f"D = {fixed_dim}", "dim", fixed_dim),
+        ("dim", "features D", f"V = {fixed_views}", "views", fixed_views),
+    ]
+    for line, (quantity, label) in enumerate([("ms", "ms"), ("mib", "MiB")]):
+        for column, (x, x_label, title, key, value) in enumerate(columns):
+            axis = axes[line, column]
+            for i, name in enumerate((*LOSSES, *LOOPS)):
+                kept = [row for row in rows if row[key] == value and row[name]]
+                style = {"linestyle": "--"} if name in LOOPS else {}
+                axis.plot(
+                    [row[x] for row in kept],
+                    [row[name][quantity] for row in kept],
+                    marker="o",
+                    color=f"C{i}",
+                    label=name,
+                    **style,
+                )
+            axis.set(
+                xscale="log", yscale="log", xlabel=x_label, ylabel=label, title=title
+            )
+            axis.set_xticks([*(views if x == "views" else dims)])
+            axis.xaxis.set_major_formatter("{x:.0f}")
+            axis.minorticks_off()
+            axis.grid(alpha=0.3)
+    axes[0, 0].legend(fontsize=8)
+    figure.suptitle(
+        f"Forward and backward pass, B = {BATCH.value}, {keras.backend.backend()} on "
+        f"{os.cpu_count()} x {distribution.device_name()}"
+    )
+    figure.savefig(path, dpi=110)
+
+
 def main(argv):
     del argv
-    mean, every = BarlowTwins(), BarlowTwins(pairing="all")
-    functions = {
-        "mean": lambda z: mean(z, z),
-        "all": lambda z: every(z, z),
-        "double loop": double_loop,
-    }
     rows = []
-    print(f"B={BATCH.value}, D={DIM.value}, {keras.backend.backend()}; milliseconds")
-    print(f"{'V':>3}" + "".join(f"{name:>14}" for name in functions))
-    for views in map(int, VIEWS.value):
-        rng = np.random.default_rng(0)
-        z = rng.normal(size=(BATCH.value, views, DIM.value)).astype("float32")
-        z = ops.convert_to_tensor(z)
-        steps = {name: with_gradient(f) for name, f in functions.items()}
-        best = dict.fromkeys(steps, float("inf"))
-        for step in steps.values():
-            step(z)  # compiles
-        for _ in range(ROUNDS.value):
-            for name, step in steps.items():
-                start = time.perf_counter()
-                step(z)
-                best[name] = min(best[name], time.perf_counter() - start)
-        rows.append({"views": views, **{n: 1000 * t for n, t in best.items()}})
-        print(f"{views:>3}" + "".join(f"{1000 * t:>14.2f}" for t in best.values()))
-    growth = {name: rows[-1][name] / rows[0][name] for name in functions}
-    print("x  " + "".join(f"{g:>14.1f}" for g in growth.values()))
+    for dim, views in itertools.product(map(int, DIMS.value), map(int, VIEWS.value)):
+        rows.append({"views": views, "dim": dim, **measure(views, dim)})
+        table(rows[-1:], "ms", 2)
+    for quantity, title, digits in (("ms", "Milliseconds", 2), ("mib", "MiB", 0)):
+        print(f"\n{title}, B = {BATCH.value}, {keras.backend.backend()}")
+        table(rows, quantity, digits)
     if OUT.value:
         result = {
             "command": "python recipes/benchmarks/losses.py",
             "batch_size": BATCH.value,
-            "projector_dim": DIM.value,
             "device": distribution.device_name(),
             "cpu_cores": os.cpu_count(),
             "versions": {
                 "python": platform.python_version(),
                 **distribution.versions(),
             },
-            "milliseconds": rows,
-            "growth": growth,
+            "rows": rows,
         }
-        pathlib.Path(OUT.value).write_text(json.dumps(result, indent=2) + "\n")
+        path = pathlib.Path(OUT.value)
+        path.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+        plot(rows, path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

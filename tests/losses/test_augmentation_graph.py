@@ -1,9 +1,7 @@
 """The reformulated loss finds the eigenfunctions of the augmentation kernel."""
 
-import keras
 import numpy as np
 import pytest
-from keras import ops
 from scipy import linalg
 from scipy import optimize
 
@@ -50,7 +48,7 @@ def kernel(graph):
 
 def minimize(loss, graph, dim, seed):
     """The features `(nodes, dim)` of least loss, of all functions of the nodes."""
-    batch, views = graph.shape
+    nodes = len(graph)
 
     def evaluate(projections):
         return total(loss, projections)
@@ -60,11 +58,11 @@ def minimize(loss, graph, dim, seed):
     def value_and_gradient(flat):
         z = flat.reshape(-1, dim)[graph].astype("float32")
         value, gradient = gradient_of(z)
-        scattered = np.zeros((batch, dim))
+        scattered = np.zeros((nodes, dim))
         np.add.at(scattered, graph, gradient)
         return value, scattered.ravel()
 
-    start = 0.1 * np.random.default_rng(seed).normal(size=batch * dim)
+    start = 0.1 * np.random.default_rng(seed).normal(size=nodes * dim)
     options = {"maxiter": 2000, "maxfun": 4000, "ftol": 0, "gtol": 1e-7}
     found = optimize.minimize(
         value_and_gradient, start, jac=True, method="L-BFGS-B", options=options
