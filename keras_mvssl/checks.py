@@ -49,7 +49,7 @@ def check_labelled(data, name):
     if hasattr(data, "element_spec"):
         spec = data.element_spec
         is_pair = isinstance(spec, tuple) and len(spec) == 2
-        if not is_pair or [len(part.shape) for part in spec] != [3, 0]:
+        if not is_pair or [part.shape.rank for part in spec] != [3, 0]:
             raise ValueError(
                 f"`{name}` must be a data set of single (image, label), of shapes "
                 f"(H, W, C) and (), not batched. Received: element_spec={spec}"
@@ -66,10 +66,16 @@ def check_labelled(data, name):
             f"`{name}` must hold one label for each input. "
             f"Received: inputs.shape={inputs.shape}, labels.shape={labels.shape}"
         )
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+    if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f"The labels of `{name}` must be whole numbers of at least 0. "
-            f"Received: labels.dtype={labels.dtype}, smallest={labels.min()}"
+            f"The labels of `{name}` must be whole numbers; numpy.unique(labels, "
+            "return_inverse=True)[1] makes them of names. "
+            f"Received: labels.dtype={labels.dtype}"
+        )
+    if labels.min() < 0:
+        raise ValueError(
+            f"The labels of `{name}` must be at least 0. "
+            f"Received: smallest={labels.min()}"
         )
     if inputs.ndim == 4:
         check_pixels(inputs, name)

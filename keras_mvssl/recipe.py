@@ -95,6 +95,8 @@ class Recipe:
                     f"`{name}` must be an int of at least {least}. "
                     f"Received: {name}={value}"
                 )
+        if self.seed >= 2**32:
+            raise ValueError(f"`seed` must be below 2**32. Received: seed={self.seed}")
         for name in ("learning_rate", "weight_decay", "warmup_epochs"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):

@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import shlex
+import subprocess
 import sys
 
 import keras
@@ -25,7 +26,7 @@ from keras_mvssl.recipe import BACKBONES
 from keras_mvssl.recipe import Recipe
 from keras_mvssl.views import Augmentation
 
-__all__ = ["Recipe", "build_model", "compile_model", "main", "run"]
+__all__ = ["Recipe", "build_model", "compile_model", "main", "provenance", "run"]
 
 # Raw pixels are probed at this size at most, so that the probe stays affordable.
 PIXELS = 32
@@ -126,7 +127,7 @@ def run(recipe, workdir):
         "loss_final": history.history["loss"][-1],
         "peak_memory": distribution.peak_memory(),
         "probe": probe,
-        **_provenance(),
+        **provenance(),
     }
     _write_json(workdir / "results.json", results)
     _summarize(results, workdir)
@@ -196,7 +197,9 @@ def _baselines(model, splits):
     images = keras.Input(splits.image_shape)
     x = keras.layers.Rescaling(1 / 255)(images)
     if max(splits.image_shape[:2]) > PIXELS:
-        x = keras.layers.Resizing(PIXELS, PIXELS, antialias=True)(x)
+        x = keras.layers.Resizing(
+            PIXELS, PIXELS, antialias=True, data_format="channels_last"
+        )(x)
     pixels = keras.Model(images, keras.layers.Flatten()(x))
     accuracies = {}
     for name, encoder in (("pixels", pixels), ("random_init", model.encoder)):
@@ -269,14 +272,25 @@ def _config(recipe, augmentation, steps):
         "beta": recipe.loss().beta,
         "augmentation": augmentation.get_config(),
         "steps_per_epoch": steps,
-        **_provenance(),
+        **provenance(),
     }
 
 
-def _provenance():
-    """What a number must be quoted with."""
+def provenance():
+    """What a number must be quoted with: command, commit, date, versions, hardware.
+
+    Returns:
+        A dict that JSON can hold; `commit` is None outside a git repository.
+    """
+    git = ["git", "-C", pathlib.Path(__file__).parent, "rev-parse", "HEAD"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    except OSError:  # There is no git.
+        commit = ""
+    backend = keras.backend.backend()
     return {
-        "command": shlex.join(sys.argv),
+        "command": f"KERAS_BACKEND={backend} python {shlex.join(sys.argv)}",
+        "commit": commit or None,
         "date": datetime.date.today().isoformat(),
         "versions": {"python": platform.python_version(), **distribution.versions()},
         "cpu_cores": os.cpu_count(),

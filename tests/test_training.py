@@ -101,6 +101,16 @@ def test_views_and_projector_bring_their_beta(recipe):
     assert beta(views=2, beta=0.1) == 0.1 and beta(views=2, beta="auto") == "auto"
 
 
+def test_weight_decay_spares_biases_and_batch_normalisation(recipe, model):
+    training.compile_model(model, recipe, steps_per_epoch=5)
+    decayed = {
+        v.name
+        for v in model.trainable_variables
+        if model.optimizer._use_weight_decay(v)
+    }
+    assert decayed == {"kernel"}
+
+
 def test_refuses_a_folder_in_use(recipe, tmp_path):
     (tmp_path / "used").mkdir()
     (tmp_path / "used/config.json").write_text("{}")

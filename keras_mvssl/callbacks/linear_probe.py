@@ -23,7 +23,8 @@ class LinearProbe(keras.callbacks.Callback):
             `(N, H, W, C)` in [0, 255] and `(N,)` ints, or a `tf.data.Dataset` of
             single `(image, label)`.
         test: Labelled images to test it on.
-        every: int >= 1. Epochs between probes; the last epoch always has one.
+        every: int >= 1. Epochs between probes; the last epoch always has one, also
+            where a callback listed before, such as EarlyStopping, ends training.
         batch_size: int. Images per forward pass.
 
     Raises:
@@ -42,6 +43,7 @@ class LinearProbe(keras.callbacks.Callback):
 
     def __init__(self, train, test, every=1, batch_size=512):
         super().__init__()
+        train, test = _flat_labels(train), _flat_labels(test)
         check_labelled(train, "train")
         check_labelled(test, "test")
         for part in (train, test):
@@ -68,9 +70,18 @@ class LinearProbe(keras.callbacks.Callback):
                 "The probe needs a model with an `encoder`, such as MultiViewModel. "
                 f"Received: model={self.model}"
             )
+        taken = self.model.encoder.input_shape[1:]
+        for name, part in (("train", self.train), ("test", self.test)):
+            given = _image_shape(part)
+            if any(a not in (None, b) for a, b in zip(taken, given, strict=True)):
+                raise ValueError(
+                    f"The images of `{name}` do not fit the encoder, which takes "
+                    f"{taken}; build it for (None, None, channels) to take images of "
+                    f"any size. Received: images of shape {given}"
+                )
 
     def on_epoch_end(self, epoch, logs=None):
-        is_last = epoch + 1 == self.params["epochs"]
+        is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
         if (epoch + 1) % self.every and not is_last:
             return
         encoder = self.model.encoder
@@ -79,3 +90,17 @@ class LinearProbe(keras.callbacks.Callback):
             extract_features(encoder, self.test, self.batch_size),
         )
         logs["probe_accuracy"] = result.accuracy
+
+
+def _flat_labels(data):
+    """`(images, labels)` with labels `(N,)`, also where they are `(N, 1)`."""
+    if isinstance(data, (tuple, list)) and len(data) == 2 and np.ndim(data[1]) == 2:
+        labels = np.asarray(data[1])
+        return data[0], labels[:, 0] if labels.shape[1] == 1 else labels
+    return data
+
+
+def _image_shape(data):
+    if hasattr(data, "element_spec"):
+        return tuple(data.element_spec[0].shape)
+    return np.shape(data[0])[1:]

@@ -1,6 +1,7 @@
 """Logs as a table."""
 
 import csv
+import pathlib
 
 import keras
 
@@ -12,13 +13,22 @@ class MetricsCSV(keras.callbacks.Callback):
     the first probe.
 
     Args:
-        path: The CSV file to write.
+        path: The CSV file to write. Its folder is made.
+
+    Example:
+
+    ```python
+    model.fit(views, callbacks=[keras_mvssl.callbacks.MetricsCSV("metrics.csv")])
+    ```
     """
 
     def __init__(self, path):
         super().__init__()
         self.path = path
         self.rows = []
+
+    def on_train_begin(self, logs=None):
+        pathlib.Path(self.path).parent.mkdir(parents=True, exist_ok=True)
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch + 1, **(logs or {})})

@@ -1,6 +1,7 @@
 """Data sets by name: images to pretrain on, and labelled ones for probes."""
 
 import dataclasses
+import numbers
 import pathlib
 import zipfile
 
@@ -57,13 +58,22 @@ def load(name, data_dir=None, fraction=1.0, seed=0, image_size=None):
     splits.pretrain.shape  # (10000, 32, 32, 3)
     ```
     """
-    if not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
-        raise ValueError(f"`fraction` must be in (0, 1]. Received: fraction={fraction}")
-    if image_size is not None and (not isinstance(image_size, int) or image_size < 1):
+    if not isinstance(fraction, numbers.Real) or not 0 < fraction <= 1:
+        raise ValueError(
+            f"`fraction` must be a number in (0, 1]. Received: fraction={fraction!r}"
+        )
+    if image_size is not None and (
+        not isinstance(image_size, numbers.Integral) or image_size < 1
+    ):
         raise ValueError(
             f"`image_size` must be a positive int. Received: image_size={image_size}"
         )
-    kind, _, path = str(name).partition(":")
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise ValueError(
+            f"`seed` must be an int of at least 0. Received: seed={seed!r}"
+        )
+    name = str(name)
+    kind, _, path = name.partition(":")
     if kind in ("folder", "npz") and not path:
         raise ValueError(f"Say which: '{kind}:PATH'. Received: name={name!r}")
     if kind == "folder":

@@ -36,9 +36,26 @@ def load(name, path, seed, image_size):
                 "A folder with these parts must have a part `train` beside them. "
                 f"Received: {reserved} in {root}"
             )
+    else:
+        parts = {part for part in roots.values() if part}
+        others = sorted(p.name for p in _folders(root) if p not in parts)
+        if others:
+            raise ValueError(
+                "Beside the part `train`, only the parts `test` and `unlabelled` are "
+                "read. If `train` is a class like the others, put all classes into "
+                f"another folder `train`. Received: {others} in {root}"
+            )
     train = find_images(roots["train"] or root)
     files, test_files = train.paths, []
     labels, test_labels = train.labels, None
+    if labels is not None and len(train.class_names) < 2:
+        raise ValueError(
+            "One sub-folder is no set of classes. For images without labels, name "
+            f"that folder itself. Received: {train.class_names[0]!r} in "
+            f"{roots['train'] or root}"
+        )
+    if labels is None and roots["test"]:
+        print(f"{roots['test'].name}/ is not used: train/ has no classes.")
     if labels is not None and roots["train"] and roots["test"]:
         test = find_images(roots["test"])
         if test.class_names != train.class_names:
@@ -62,6 +79,8 @@ def load(name, path, seed, image_size):
     extra = []
     if roots["train"] and roots["unlabelled"]:
         extra = find_images(roots["unlabelled"], labelled=False).paths
+        if labels is None:
+            files, extra = [*files, *extra], []
 
     shape = common_shape([*files, *test_files, *extra], image_size)
     fits = fits_in_memory(len(files) + len(test_files) + len(extra), shape)
@@ -107,8 +126,7 @@ def find_images(root, labelled=True):
         ValueError: For a folder, or the sub-folder of a class, without images, and for
             images beside the sub-folders of classes.
     """
-    inside = sorted(root.iterdir())
-    folders = [p for p in inside if p.is_dir() and not p.name.startswith(".")]
+    inside, folders = sorted(root.iterdir()), _folders(root)
     if not labelled or not folders:
         files = _images_below(root) if folders else [p for p in inside if _is_image(p)]
         _require_images(files, root)
@@ -126,6 +144,10 @@ def find_images(root, labelled=True):
         paths += files
         labels += [label] * len(files)
     return Found(paths, np.array(labels, "int32"), tuple(p.name for p in folders))
+
+
+def _folders(root):
+    return [p for p in sorted(root.iterdir()) if p.is_dir() and p.name[0] != "."]
 
 
 def _is_image(path):

@@ -30,6 +30,7 @@ def load(name, data_dir, image_size):
         data_dir = pathlib.Path(data_dir).expanduser()
     builder = tfds.builder(name, data_dir=data_dir)
     image_key, label_key = _supervised_keys(name, builder.info, tfds)
+    _require_bytes(name, builder.info.features[image_key])
     shape = builder.info.features[image_key].shape
     if image_size is not None:
         shape = (image_size, image_size, shape[-1])
@@ -90,6 +91,14 @@ def _supervised_keys(name, info, tfds):
         f"{name!r} does not consist of images with one class label each. "
         f"Received: supervised_keys={keys}"
     )
+
+
+def _require_bytes(name, feature):
+    if feature.np_dtype != np.uint8:
+        raise ValueError(
+            f"The images of {name!r} must be uint8, in [0, 255]. "
+            f"Received: dtype={np.dtype(feature.np_dtype)}"
+        )
 
 
 def _resize(tf, image, shape):

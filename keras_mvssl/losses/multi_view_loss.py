@@ -1,6 +1,7 @@
 """What the losses on several views have in common."""
 
 import math
+import numbers
 
 import keras
 from keras import ops
@@ -56,7 +57,7 @@ def check_weight(value, name, or_auto=False):
     """Raises ValueError for a weight that is not a finite number of at least 0."""
     if or_auto and isinstance(value, str) and value == "auto":
         return
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < 0:
         auto = ", or 'auto'" if or_auto else ""
         raise ValueError(

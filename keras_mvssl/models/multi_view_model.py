@@ -89,9 +89,26 @@ class MultiViewModel(keras.Model):
                 to `BarlowTwins()`. The logs show the terms per feature of the losses
                 of `keras_mvssl.losses`, and of others with `term_names`, `terms` and
                 `per_feature`.
-            **kwargs: The other arguments of `keras.Model.compile`.
+            **kwargs: The other arguments of `keras.Model.compile`, but for metrics.
+
+        Raises:
+            ValueError: For losses of Keras, and for metrics: both need targets.
         """
         loss = BarlowTwins() if loss is None else loss
+        of_keras = str(getattr(loss, "__module__", "")).startswith("keras.src.")
+        if of_keras or not callable(loss):
+            raise ValueError(
+                "`loss` must be a loss on projections (B, V, D), such as one of "
+                "`keras_mvssl.losses`: others compare with targets, and there are "
+                f"none. Received: loss={loss}"
+            )
+        for name in ("metrics", "weighted_metrics"):
+            if kwargs.get(name):
+                raise ValueError(
+                    "Metrics compare with targets, and there are none. Use a callback, "
+                    "such as `keras_mvssl.callbacks.LinearProbe`. "
+                    f"Received: {name}={kwargs[name]}"
+                )
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self._terms = _Terms(getattr(loss, "term_names", ()))
 
@@ -103,12 +120,18 @@ class MultiViewModel(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
+        if sample_weight is not None:
+            raise ValueError(
+                "A loss on the statistics of a batch has no weights of samples. "
+                f"Received: sample_weight={sample_weight}"
+            )
         # There are no targets: the projections stand in for the unused `y`.
         loss = super().compute_loss(x=x, y=y_pred, y_pred=y_pred, training=training)
         if self._terms.means:
             # Computed once more; compilers merge the two.
             terms = self.loss.terms(ops.stop_gradient(y_pred))
-            self._terms.update(self.loss.per_feature(terms, y_pred.shape[-1]))
+            terms = self.loss.per_feature(terms, y_pred.shape[-1])
+            self._terms.update(terms, ops.shape(y_pred)[0])
         return loss
 
     @property
@@ -118,7 +141,16 @@ class MultiViewModel(keras.Model):
             *(self._terms.means.values() if self.compiled else ()),
         ]
 
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        **kwargs,
+    ):
         """Trains on views, as `keras.Model.fit`.
 
         Args:
@@ -128,7 +160,7 @@ class MultiViewModel(keras.Model):
             y: Ignored.
             batch_size: int. For arrays; defaults to 32.
             epochs: int. Passes over the data.
-            **kwargs: The other arguments of `keras.Model.fit`.
+            verbose, callbacks, **kwargs: As of `keras.Model.fit`.
 
         Returns:
             A `keras.callbacks.History`.
@@ -158,23 +190,33 @@ class MultiViewModel(keras.Model):
             _tell_steps(held_out, kwargs, "validation_steps")
             if held_out is validation and hasattr(validation, "shape"):
                 kwargs["validation_data"] = (validation, None)
-        return super().fit(x, y, batch_size=batch_size, epochs=epochs, **kwargs)
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            **kwargs,
+        )
 
-    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", **kwargs):
         """The loss and its terms, as `keras.Model.evaluate`; input as for `fit`."""
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked that one.
             _check_views(x, "x", batch_size)
             _tell_steps(x, kwargs, "steps")
-        return super().evaluate(x, y, batch_size=batch_size, **kwargs)
+        return super().evaluate(x, y, batch_size, verbose, **kwargs)
 
-    def predict(self, x, batch_size=None, **kwargs):
+    def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Projections `(N, V, D)`, as `keras.Model.predict`."""
+        _check_pixels_of(x, "x")
         _tell_steps(x, kwargs, "steps")
-        return super().predict(x, batch_size=batch_size, **kwargs)
+        return super().predict(x, batch_size, verbose, **kwargs)
 
     def get_config(self):
         return {
             "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "projector": keras.saving.serialize_keras_object(self.projector),
         }
@@ -196,9 +238,10 @@ class _Terms:
     def __init__(self, names):
         self.means = {name: keras.metrics.Mean(name=name) for name in names}
 
-    def update(self, terms):
+    def update(self, terms, images):
+        # Weighted by the images of a batch, as Keras weights the loss.
         for name, mean in self.means.items():
-            mean.update_state(terms[name])
+            mean.update_state(terms[name], sample_weight=images)
 
 
 def _output_size(model, name, rank):
@@ -227,20 +270,14 @@ def _output_size(model, name, rank):
 
 def _check_views(x, name, batch_size, validation_split=0):
     """Refuses arrays and data sets of views that would fail later, or in silence."""
-    if hasattr(x, "element_spec"):
-        spec = x.element_spec
-        spec = spec[0] if isinstance(spec, tuple) else spec
-        if getattr(spec, "dtype", "uint8") != "uint8":
-            first = next(iter(x.take(1).as_numpy_iterator()), ())
-            check_pixels(first[0] if isinstance(first, tuple) else first, name)
-    elif hasattr(x, "shape"):
+    _check_pixels_of(x, name)
+    if hasattr(x, "shape"):
         size = 32 if batch_size is None else batch_size
         if size < 2:
             raise ValueError(
                 "`batch_size` must be at least 2: the loss needs the statistics of a "
                 f"batch. Received: batch_size={batch_size}"
             )
-        check_pixels(ops.convert_to_numpy(x), name)
         trained = math.floor(len(x) * (1 - validation_split))
         for count in (trained, len(x) - trained):
             if count % size == 1:
@@ -250,6 +287,26 @@ def _check_views(x, name, batch_size, validation_split=0):
                     f"`batch_size`. Received: {name}.shape={tuple(x.shape)}, "
                     f"batch_size={batch_size}, validation_split={validation_split}"
                 )
+
+
+def _check_pixels_of(x, name):
+    """Checks an array, or the first batch of what can be read from its start again."""
+    first = None
+    if hasattr(x, "shape"):
+        first = x
+    elif hasattr(x, "element_spec"):
+        spec = x.element_spec
+        spec = spec[0] if isinstance(spec, tuple) else spec
+        if getattr(spec, "dtype", "uint8") != "uint8":
+            first = next(iter(x.take(1).as_numpy_iterator()), None)
+    elif isinstance(x, keras.utils.PyDataset):
+        first = x[0]
+    elif hasattr(x, "__iter__") and not hasattr(x, "__next__"):  # torch's DataLoader
+        first = next(iter(x), None)
+    if isinstance(first, (tuple, list)):
+        first = first[0]
+    if first is not None:
+        check_pixels(ops.convert_to_numpy(first), name)
 
 
 def _tell_steps(x, kwargs, argument):

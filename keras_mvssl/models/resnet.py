@@ -106,7 +106,8 @@ def TinyResNet(input_shape, width=16, mean=MEAN, std=STD, name=None):
 
 
 def _resnet(input_shape, stem, width, stages, block, mean, std, name):
-    if len(input_shape) != 3 or input_shape[-1] is None:
+    is_shape = isinstance(input_shape, (tuple, list))
+    if not is_shape or len(input_shape) != 3 or input_shape[-1] is None:
         raise ValueError(
             "`input_shape` must be (height, width, channels). "
             f"Received: input_shape={input_shape}"
@@ -129,18 +130,25 @@ def _resnet(input_shape, stem, width, stages, block, mean, std, name):
     else:
         x = _conv_bn(x, width, 7, 2, "stem")
         x = layers.ReLU(name="stem_relu")(x)
-        x = layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
+        x = layers.MaxPooling2D(
+            3,
+            strides=2,
+            padding="same",
+            data_format="channels_last",
+            name="stem_pool",
+        )(x)
     for stage, (channels, blocks, stride) in enumerate(stages, start=1):
         for index in range(blocks):
             block_name = f"stage{stage}_block{index + 1}"
             x = block(x, channels, stride if index == 0 else 1, block_name)
-    features = layers.GlobalAveragePooling2D(name="features")(x)
+    features = layers.GlobalAveragePooling2D("channels_last", name="features")(x)
     return keras.Model(images, features, name=name)
 
 
 def _normalization(channels, mean, std):
-    if channels != 3 and mean is MEAN and std is STD:
-        mean, std = 127.5, 73.6
+    if channels != 3:
+        mean = 127.5 if mean is MEAN else mean
+        std = 73.6 if std is STD else std
     mean = [mean] * channels if isinstance(mean, (int, float)) else list(mean)
     std = [std] * channels if isinstance(std, (int, float)) else list(std)
     if len(mean) != channels or len(std) != channels or min(std) <= 0:
@@ -160,6 +168,7 @@ def _conv_bn(x, filters, kernel_size, stride, name):
         strides=stride,
         padding="same",
         use_bias=False,
+        data_format="channels_last",
         kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
         name=f"{name}_conv",
     )(x)

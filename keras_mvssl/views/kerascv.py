@@ -7,6 +7,8 @@ of (seed, step, place of the image in the batch, view), so views are the same wi
 number of workers, from any step on, and for any part of the batch.
 """
 
+import numbers
+
 import tensorflow as tf
 
 from keras_mvssl.checks import check_pixels
@@ -59,10 +61,14 @@ class KerasCVViews:
                 "`augmentation` must be an Augmentation. "
                 f"Received: augmentation={augmentation!r}"
             )
-        if not isinstance(views, int) or views < 2:
+        if not isinstance(views, numbers.Integral) or views < 2:
             raise ValueError(
                 "`views` must be an int of at least 2: the loss compares views of one "
-                f"image with each other. Received: views={views}"
+                f"image with each other. Received: views={views!r}"
+            )
+        if not isinstance(seed, numbers.Integral) or seed < 0:
+            raise ValueError(
+                f"`seed` must be an int of at least 0. Received: seed={seed!r}"
             )
         self.augmentation = augmentation
         self.views = views

@@ -29,6 +29,23 @@ def test_probe_enters_the_logs(model, labelled, tmp_path):
     assert (tmp_path / "best.keras").exists()
 
 
+def test_probe_runs_when_training_stops_early(model, labelled):
+    stop = keras.callbacks.EarlyStopping("loss", min_delta=1e9, patience=1)
+    probe = LinearProbe(labelled, labelled, every=5)
+    history = model.fit(
+        views(), batch_size=4, epochs=9, callbacks=[stop, probe], verbose=0
+    ).history
+    assert len(history["loss"]) < 5 and len(history["probe_accuracy"]) == 1
+
+
+def test_probe_refuses_images_that_do_not_fit_the_encoder(model, labelled):
+    images, labels = labelled
+    larger = np.repeat(images, 2, axis=1), labels[:, None]
+    with pytest.raises(ValueError, match="`test` do not fit the encoder"):
+        model.fit(views(), callbacks=[LinearProbe(labelled, larger)], verbose=0)
+    assert model.optimizer.iterations == 0
+
+
 def test_probe_leaves_training_as_it_is(labelled, model):
     def train(callbacks):
         keras.utils.set_random_seed(1)
@@ -46,6 +63,8 @@ def test_probe_refuses_bad_data_at_once(labelled):
     images, labels = labelled
     with pytest.raises(ValueError, match="`train` must be labelled"):
         LinearProbe(images, labelled)
+    with pytest.raises(ValueError, match="whole numbers.*numpy.unique"):
+        LinearProbe(labelled, (images, np.array(["cat"] * len(images))))
     with pytest.raises(ValueError, match="one label for each input"):
         LinearProbe(labelled, (images, labels[1:]))
     with pytest.raises(ValueError, match="Multiply them by 255"):

@@ -76,9 +76,30 @@ def test_folder_too_large_for_memory_streams(classes, monkeypatch):
     got = np.array(list(splits.pretrain.as_numpy_iterator()))[:, 0, 0, 0]
     reds = expected.pretrain[:, 0, 0, 0]
     assert sorted(got) == sorted(reds) and list(got) != list(reds)
-    images, labels = zip(*splits.test.as_numpy_iterator())
-    np.testing.assert_array_equal(images, expected.test[0])
-    np.testing.assert_array_equal(labels, expected.test[1])
+    for part in ("train", "test"):
+        pairs = getattr(splits, part).as_numpy_iterator()
+        got = [(int(image[0, 0, 0]), label) for image, label in pairs]
+        images, labels = getattr(expected, part)
+        assert sorted(got) == sorted(zip(images[:, 0, 0, 0], labels))
+
+
+def test_a_class_named_like_a_part_hides_no_others(classes):
+    (classes / "cat").rename(classes / "train")
+    with pytest.raises(ValueError, match=r"Received: \['dog'\]"):
+        data.load(f"folder:{classes}")
+
+
+def test_one_class_is_no_set_of_classes(tmp_path):
+    write_images(tmp_path / "photos", 4)
+    with pytest.raises(ValueError, match="name that folder itself.*'photos'"):
+        data.load(f"folder:{tmp_path}")
+
+
+def test_unlabelled_parts_are_all_pretrained_on(tmp_path):
+    for part, count in (("train", 4), ("unlabelled", 3), ("test", 2)):
+        write_images(tmp_path / part, count)
+    splits = data.load(f"folder:{tmp_path}")
+    assert len(splits.pretrain) == 7 and splits.train is None
 
 
 def test_unreadable_images_are_named(classes):

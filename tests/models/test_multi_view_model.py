@@ -78,6 +78,27 @@ def test_compiles_by_default_and_again_with_a_loss_of_ones_own(model):
     assert set(history) == {"loss", "invariance", "redundancy"}
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(loss="mse"),
+        dict(loss=keras.losses.MeanSquaredError()),
+        dict(loss=keras.losses.mean_squared_error),
+        dict(metrics=["mse"]),
+    ],
+    ids=str,
+)
+def test_refuses_losses_and_metrics_that_need_targets(model, arguments):
+    with pytest.raises(ValueError, match="targets.*Received: (loss|metrics)="):
+        model.compile(**arguments)
+
+
+def test_terms_weigh_batches_as_the_loss_does(model):
+    logs = model.evaluate(some_views(10), batch_size=8, verbose=0, return_dict=True)
+    weighted = 8 * logs["invariance"] + 4 / 8 * 56 * logs["redundancy"]
+    assert logs["loss"] == pytest.approx(weighted, rel=1e-5)
+
+
 def test_save_in_the_middle_of_training_and_go_on(model, tmp_path):
     views = some_views()
     model.compile(
@@ -96,17 +117,26 @@ def test_save_in_the_middle_of_training_and_go_on(model, tmp_path):
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision(policy):
+def test_mixed_precision(policy, tmp_path):
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
         encoder = mv.models.TinyResNet((12, 12, 3), width=8)
         model = mv.MultiViewModel(encoder, mv.models.Projector(64, dim=8))
         model.compile(optimizer="adam")
-        history = model.fit(some_views(), batch_size=8, epochs=2, verbose=0).history
+        fit = dict(batch_size=8, epochs=2, shuffle=False, verbose=0)
+        history = model.fit(some_views(), **fit).history
     finally:
         keras.mixed_precision.set_dtype_policy(before)
     assert np.isfinite(history["loss"]).all()
+    # What was saved goes on as it was, whatever the policy of the process.
+    model.save(tmp_path / "model.keras")
+    copy = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(copy.optimizer) is type(model.optimizer)
+    expected = model.fit(some_views(), **fit).history["loss"]
+    assert copy.fit(some_views(), **fit).history["loss"] == pytest.approx(
+        expected, rel=1e-2
+    )
 
 
 def test_one_step_agrees_with_another_backend():
@@ -136,8 +166,14 @@ def test_refuses_what_does_not_fit_before_training(model, images):
         model.fit(some_views() - 128.0, batch_size=4, verbose=0)
     with pytest.raises(ValueError, match="Multiply them by 255"):
         model.fit(some_views() / 255.0, batch_size=4, verbose=0)
+    with pytest.raises(ValueError, match="Multiply them by 255"):
+        model.predict(some_views() / 255.0, verbose=0)
+    with pytest.raises(ValueError, match="Multiply them by 255"):
+        model.fit([some_views() / 255.0], verbose=0)
     with pytest.raises(ValueError, match="sample_weight"):
         model.fit(some_views(), batch_size=4, sample_weight=np.ones(8), verbose=0)
+    with pytest.raises(ValueError, match="no weights of samples"):
+        model.train_on_batch(some_views(), sample_weight=np.ones(8))
     with pytest.raises(ValueError, match="batch_size=1"):
         model.fit(some_views(8), batch_size=1, verbose=0)
     with pytest.raises(ValueError, match="batch of one.*validation_data.shape"):

@@ -70,3 +70,13 @@ def test_bad_arguments(arguments, message):
 def test_bad_projector():
     with pytest.raises(ValueError, match="dim=0"):
         models.Projector(16, dim=0)
+
+
+def test_channels_are_last_whatever_keras_is_set_to():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = models.ResNet18((32, 32, 3), width=8)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert model.get_layer("stem_conv").output.shape == (None, 16, 16, 8)
+    assert model.get_layer("stem_pool").output.shape == (None, 8, 8, 8)

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 from keras_mvssl.views import Augmentation
 from keras_mvssl.views import KerasCVViews
@@ -147,7 +148,12 @@ def test_crops_cover_the_area_and_aspect_asked_for():
     views = make(ramp, crop_area=(0.2, 0.6), crop_aspect=(3 / 4, 4 / 3), views=2)
     height = (views[:, :, -1, 0, 0] - views[:, :, 0, 0, 0]) / 255
     width = (views[:, :, 0, -1, 1] - views[:, :, 0, 0, 1]) / 255
+    top, left = views[:, :, 0, 0, 0] / 255, views[:, :, 0, 0, 1] / 255
+    place = top / (1 - height), left / (1 - width)
+    assert abs(np.corrcoef(place[0].ravel(), place[1].ravel())[0, 1]) < 0.1
     for view in (0, 1):
+        assert is_uniform(place[0][:, view], 0, 1)
+        assert is_uniform(place[1][:, view], 0, 1)
         assert is_uniform((height * width)[:, view], 0.2, 0.6)
         aspect = np.log((width / height)[:, view])
         assert is_uniform(aspect, np.log(3 / 4), np.log(4 / 3))
@@ -164,6 +170,11 @@ def test_blur_is_gaussian_with_mirrored_borders():
             lambda row: np.convolve(row, taps / taps.sum(), "valid"), axis, expected
         )
     np.testing.assert_allclose(views[:, 0], expected, atol=0.6)
+    edge = np.repeat([[0] * 16 + [255] * 16], 32, axis=0)[None, ..., None]
+    blurred = make(np.repeat(edge, 400, axis=0), blur=1, blur_sigma=(0.5, 2.0))
+    # A step blurred at sigma falls to Φ(-0.5 / sigma) a half pixel away from it.
+    share = blurred[:, 0, 16, 15, 0] / 255
+    assert is_uniform(-0.5 / stats.norm.ppf(share), 0.5, 2.0)
     sharp = (make(images(400, 6), blur=0.5) == images(400, 6)[:, None]).all((2, 3, 4))
     assert 0.4 < sharp[:, 0].mean() < 0.6
 
