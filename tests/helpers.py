@@ -26,7 +26,8 @@ def value_and_gradient(function, array):
     elif backend == "jax":
         import jax
 
-        value, gradient = jax.value_and_grad(function)(jax.numpy.asarray(array))
+        step = jax.jit(jax.value_and_grad(function))  # as models compute losses
+        value, gradient = step(jax.numpy.asarray(array))
     else:
         x = ops.convert_to_tensor(array).requires_grad_(True)
         value = function(x)
