@@ -30,7 +30,8 @@ class BarlowTwins(MultiViewLoss):
       Σᵢ (1 - C^{ab}ᵢᵢ)² + β Σ_{i≠j} (C^{ab}ᵢⱼ)². At V = 2 with
       `standardization="per_view"` it is the original Barlow Twins.
 
-    Both cost time linear in V. All of it is computed in float32 at full precision.
+    Both take a number of matrix products linear in V, in the space of features or of
+    images, whichever is cheaper. All of it is computed in float32 at full precision.
 
     Args:
         beta: Weight of the redundancy, finite and at least 0, or `"auto"`: 4/D, after
@@ -44,7 +45,7 @@ class BarlowTwins(MultiViewLoss):
         name: Name of the loss.
 
     Call arguments:
-        y_true: Ignored; there are no targets. Keras wants a tensor: pass `y_pred`.
+        y_true: Ignored, and may be None: there are no targets.
         y_pred: Projections `(B, V, D)`, any float type. B is the whole batch, of all
             devices. At least 2 images and 2 views.
 
@@ -90,7 +91,7 @@ class BarlowTwins(MultiViewLoss):
                 "`standardization` must be 'joint' or 'per_view'. "
                 f"Received: standardization={standardization!r}"
             )
-        self.beta = beta
+        self.beta = beta if beta == "auto" else float(beta)
         self.pairing = pairing
         self.standardization = standardization
         self.l2_normalize = l2_normalize

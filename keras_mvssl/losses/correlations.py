@@ -1,7 +1,8 @@
 """Reductions over the batch and over views, of projections `(B, V, D)`.
 
-Everything is float32 at full precision. The matrix products of sums over all pairs of
-views cost time linear in V, or less; the pairs are never looped over.
+Everything is float32 at full precision. Sums over all pairs of views take a number of
+matrix products that is linear in V; up to 8 views also elementwise products of pairs,
+which are cheap beside those.
 """
 
 import itertools
@@ -35,6 +36,11 @@ def as_projections(y_pred):
             "Projections must have shape (B, V, D): images, views, features. "
             f"Received: shape={tuple(y_pred.shape)}"
         )
+    if not y_pred.shape[2]:
+        raise ValueError(
+            "The number of features, on axis 2, must be known and at least 1. "
+            f"Received: shape={tuple(y_pred.shape)}"
+        )
     if y_pred.shape[1] is None or y_pred.shape[1] < 2:
         raise ValueError(
             "The loss compares views of one image with each other and needs at least "
@@ -63,7 +69,11 @@ def center(z, per_view=False):
         per_view: Whether the mean is that of each view over B, instead of that of all
             B·V rows.
     """
-    return z - ops.mean(z, axis=0 if per_view else (0, 1), keepdims=True)
+    axis = 0 if per_view else (0, 1)
+    z = z - ops.mean(z, axis=axis, keepdims=True)
+    # The mean of equal numbers is a little off in float32. Left in, that would make a
+    # constant feature, once standardised, one of variance 1 that views agree on.
+    return z - ops.mean(z, axis=axis, keepdims=True)
 
 
 def standardize(z, per_view=False):
@@ -93,17 +103,18 @@ def off_diagonal(x, mean_squares):
     """Σ_{i≠j} ⟨xᵢ, xⱼ⟩² / R² between the columns of a matrix.
 
     In sample space, with the Gram matrix G = x xᵀ, ‖xᵀx‖² = ‖G‖². The smaller of the
-    two matrices is computed.
+    two matrices is computed; xᵀx, up to D = 2048, where R is unknown.
 
     Args:
         x: `(R, D)`.
         mean_squares: ⟨xᵢ, xᵢ⟩ / R of each column, `(D,)`.
     """
-    if _is_fewer(x.shape[1], x.shape[0]):
+    count, dim = x.shape
+    if dim < (2049 if count is None else count):
         product = distribution.matmul(ops.transpose(x), x) / rows(x)
-    else:
-        product = distribution.matmul(x, ops.transpose(x)) / rows(x)
-    return ops.sum(ops.square(product)) - ops.sum(ops.square(mean_squares))
+        return ops.sum(ops.square(product * (1.0 - ops.eye(dim, dtype="float32"))))
+    gram = distribution.matmul(x, ops.transpose(x)) / rows(x)
+    return ops.sum(ops.square(gram)) - ops.sum(ops.square(mean_squares))
 
 
 def pairs(z):
@@ -116,7 +127,7 @@ def pairs(z):
         The two, float32 scalars.
     """
     views, dim = z.shape[1:]
-    if _is_fewer(dim * (views - 1), z.shape[0], times=2):
+    if z.shape[0] is not None and dim * (views - 1) < 2 * z.shape[0]:
         on, off = _pairs_in_feature_space(z)
     else:
         on, off = _pairs_in_sample_space(z)
@@ -128,14 +139,14 @@ def _pairs_in_feature_space(z):
     """Each view meets all later ones in one product."""
     views, dim = ops.unstack(z, axis=1), z.shape[2]
     on = off = 0.0
+    different = ops.expand_dims(1.0 - ops.eye(dim, dtype="float32"), 1)
     for a in range(len(views) - 1):
         later = ops.concatenate(views[a + 1 :], axis=1)
         products = distribution.matmul(ops.transpose(views[a]), later) / rows(z)
-        diagonals = ops.diagonal(
-            ops.reshape(products, (dim, -1, dim)), axis1=0, axis2=2
-        )
+        products = ops.reshape(products, (dim, -1, dim))
+        diagonals = ops.diagonal(products, axis1=0, axis2=2)
         on = on + ops.sum(ops.square(1.0 - diagonals))
-        off = off + ops.sum(ops.square(products)) - ops.sum(ops.square(diagonals))
+        off = off + ops.sum(ops.square(products * different))
     return on, off
 
 
@@ -160,14 +171,9 @@ def _diagonals_of_pairs(z):
     by_feature = ops.transpose(ops.reshape(z, (-1, dim)))
     by_feature = ops.reshape(by_feature, (dim, batch, views))
     products = distribution.matmul(ops.transpose(by_feature, (0, 2, 1)), by_feature)
-    return [(products / rows(z), (1.0 - ops.eye(views)) / 2.0)]
+    return [(products / rows(z), (1.0 - ops.eye(views, dtype="float32")) / 2.0)]
 
 
 def rows(x):
     """The length of the first axis, as float32."""
     return ops.cast(ops.shape(x)[0], "float32")
-
-
-def _is_fewer(count, rows, times=1):
-    """Whether count < times · rows; no where the number of rows is unknown."""
-    return rows is not None and count < times * rows

@@ -45,9 +45,18 @@ class MultiViewLoss(keras.losses.Loss):
         counts = self.counts(dim)
         return {name: term / max(counts[name], 1) for name, term in terms.items()}
 
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        if sample_weight is not None:
+            raise ValueError(
+                "A loss on the statistics of a batch has no weights of samples. "
+                f"Received: sample_weight={sample_weight}"
+            )
+        y_pred = ops.convert_to_tensor(y_pred)
+        return super().__call__(y_pred, y_pred)  # Keras wants targets.
+
     def call(self, y_true, y_pred):
-        weights = self.weights(y_pred.shape[-1])
         terms = self.terms(y_pred)
+        weights = self.weights(y_pred.shape[-1])
         loss = sum(weights[name] * term for name, term in terms.items())
         # Not a scalar: under `tf.distribute`, Keras scales only losses with an axis.
         return ops.reshape(loss, (1,))

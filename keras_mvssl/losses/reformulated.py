@@ -33,7 +33,8 @@ class ReformulatedSSL(MultiViewLoss):
     between views.
 
     The time is linear in V as long as D < B·V, and no matrix is larger than the
-    projections themselves.
+    projections themselves: the covariance is D x D there, and B·V x B·V where D is
+    larger. The gradient grows with the cube of the features, as that of `VICReg`.
 
     Args:
         beta: Weight of the redundancy, finite and at least 0, or `"auto"`: 4/D, after
@@ -41,7 +42,7 @@ class ReformulatedSSL(MultiViewLoss):
         name: Name of the loss.
 
     Call arguments:
-        y_true: Ignored; there are no targets. Keras wants a tensor: pass `y_pred`.
+        y_true: Ignored, and may be None: there are no targets.
         y_pred: Projections `(B, V, D)`, any float type. B is the whole batch, of all
             devices. At least 2 images and 2 views.
 
@@ -69,7 +70,7 @@ class ReformulatedSSL(MultiViewLoss):
     def __init__(self, beta="auto", name="reformulated_ssl", **kwargs):
         super().__init__(name=name, **kwargs)
         check_weight(beta, "beta", or_auto=True)
-        self.beta = beta
+        self.beta = beta if beta == "auto" else float(beta)
 
     def resolve_beta(self, dim):
         """The weight of the redundancy for projections of `dim` features."""

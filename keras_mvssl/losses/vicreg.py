@@ -27,7 +27,8 @@ class VICReg(MultiViewLoss):
     Variances and covariances are those of each view over the batch, unbiased. At V = 2
     this is the code that the authors of VICReg published. Eq. 49 of Ghosh et al. is
     invariance · D, variance and redundancy / 2 of these; their multi-view code compares
-    each view with the mean of the others instead. The time is linear in V.
+    each view with the mean of the others instead. The time is linear in V. The gradient
+    grows with the cube of the features: in float16 it overflows where they reach 100s.
 
     Args:
         invariance: Weight of the invariance, finite and at least 0.
@@ -36,7 +37,7 @@ class VICReg(MultiViewLoss):
         name: Name of the loss.
 
     Call arguments:
-        y_true: Ignored; there are no targets. Keras wants a tensor: pass `y_pred`.
+        y_true: Ignored, and may be None: there are no targets.
         y_pred: Projections `(B, V, D)`, any float type. B is the whole batch, of all
             devices. At least 2 images and 2 views.
 
@@ -68,9 +69,9 @@ class VICReg(MultiViewLoss):
         check_weight(invariance, "invariance")
         check_weight(variance, "variance")
         check_weight(covariance, "covariance")
-        self.invariance = invariance
-        self.variance = variance
-        self.covariance = covariance
+        self.invariance = float(invariance)
+        self.variance = float(variance)
+        self.covariance = float(covariance)
 
     def terms(self, projections):
         """The parts whose weighted sum is the loss.

@@ -60,8 +60,37 @@ def test_terms_and_logs(loss, weights, counts):
 
 def test_one_feature_has_no_redundancy():
     for loss, _ in CASES.values():
-        terms = loss.per_feature(loss.terms(projections(8, 3, 1)), 1)
+        terms = loss.per_feature(loss.terms(30 * projections(8, 3, 1)), 1)
         assert float(terms["redundancy"]) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("constant", [10.1, 1000.1, 12345.678])
+@pytest.mark.parametrize("standardization", ["joint", "per_view"])
+def test_constant_features_do_not_agree(constant, standardization):
+    z = np.full((1024, 8, 16), constant, "float32")
+    terms = BarlowTwins(standardization=standardization).terms(z)
+    assert float(terms["invariance"]) == pytest.approx(16, rel=1e-3)
+    assert float(terms["redundancy"]) < 1e-3
+
+
+def test_other_float_types_of_keras():
+    before = keras.config.floatx()
+    z = projections(8, 9, 4)
+    expected = {name: value(loss, z) for name, (loss, _) in CASES.items()}
+    keras.config.set_floatx("float64")
+    try:
+        for name, (loss, _) in CASES.items():
+            assert value(loss, z) == pytest.approx(expected[name], rel=1e-5)
+    finally:
+        keras.config.set_floatx(before)
+
+
+@every_case
+def test_lists_and_no_targets(case):
+    loss, z = CASES[case][0], projections(4, 3, 2)
+    assert float(loss(None, z.tolist())) == pytest.approx(value(loss, z), rel=1e-5)
+    with pytest.raises(ValueError, match="sample_weight"):
+        loss(None, z, np.ones(4))
 
 
 @pytest.mark.parametrize("loss", [BarlowTwins, ReformulatedSSL])
@@ -110,7 +139,12 @@ def test_bad_arguments(make, arguments, message):
 @pytest.mark.parametrize("loss", [BarlowTwins, ReformulatedSSL, VICReg])
 @pytest.mark.parametrize(
     "shape, message",
-    [((4, 6), "B, V, D"), ((4, 1, 6), "at least 2"), ((1, 4, 6), "at least 2 images")],
+    [
+        ((4, 6), "B, V, D"),
+        ((4, 2, 0), "at least 1"),
+        ((4, 1, 6), "at least 2"),
+        ((1, 4, 6), "at least 2 images"),
+    ],
 )
 def test_bad_projections(loss, shape, message):
     with pytest.raises(ValueError, match=message):

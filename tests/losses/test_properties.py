@@ -94,9 +94,10 @@ LOSSES = (
 )
 
 
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 @pytest.mark.parametrize("views", [2, 4, 8])
-@hypothesis.given(st.sampled_from(LOSSES), st.floats(0.8, 0.99), SEEDS)
-@hypothesis.settings(max_examples=40)
+@hypothesis.given(st.floats(0.8, 0.99), SEEDS)
+@hypothesis.settings(max_examples=3)
 def test_collapse_scores_worse(views, loss, agreement, seed):
     made = embeddings(views, agreement, seed)
     best = value(loss, made.pop("spread"))

@@ -14,7 +14,7 @@ from losses.cases import value
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("views", [2, 3, 5, 8])
+@pytest.mark.parametrize("views", [2, 3, 5, 8, 9])
 @pytest.mark.parametrize("batch, dim", [(7, 2), (4, 6)], ids=["D<B", "D>B"])
 def test_value_and_gradient(case, views, batch, dim):
     z = projections(batch, views, dim)
