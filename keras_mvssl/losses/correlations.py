@@ -13,8 +13,8 @@ from keras_mvssl import distribution
 
 EPSILON = 1e-5
 
-# Up to here, elementwise products of pairs of views are faster than D products of
-# matrices (V, B) x (B, V): measured on CPUs with B = 256 on the three backends.
+# Up to here, elementwise products of pairs of views are as fast as D products of
+# matrices (V, B) x (B, V), or faster: measured on a CPU with B = 256 on each backend.
 FEW_VIEWS = 8
 
 

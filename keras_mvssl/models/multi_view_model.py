@@ -1,13 +1,14 @@
 """The model that learns from V views of each image."""
 
 import contextlib
-import math
 
 import keras
 from keras import ops
 
-from keras_mvssl.checks import check_pixels
 from keras_mvssl.losses import BarlowTwins
+from keras_mvssl.models.inputs import check_pixels_of
+from keras_mvssl.models.inputs import check_views
+from keras_mvssl.models.inputs import tell_steps
 
 
 @keras.saving.register_keras_serializable("keras_mvssl")
@@ -176,18 +177,18 @@ class MultiViewModel(keras.Model):
                     "A loss on the statistics of a batch has no weights of samples. "
                     f"Received: {name}={kwargs[name]}"
                 )
-        _check_views(x, "x", batch_size, kwargs.get("validation_split", 0))
+        check_views(x, "x", batch_size, kwargs.get("validation_split", 0))
         if hasattr(x, "element_spec"):
             kwargs.setdefault("shuffle", False)  # A data set shuffles itself.
-        _tell_steps(x, kwargs, "steps_per_epoch")
+        tell_steps(x, kwargs, "steps_per_epoch")
         validation = kwargs.get("validation_data")
         if validation is not None:
             held_out = validation
             if isinstance(held_out, (tuple, list)):
                 held_out = held_out[0]
             size = kwargs.get("validation_batch_size") or batch_size
-            _check_views(held_out, "validation_data", size)
-            _tell_steps(held_out, kwargs, "validation_steps")
+            check_views(held_out, "validation_data", size)
+            tell_steps(held_out, kwargs, "validation_steps")
             if held_out is validation and hasattr(validation, "shape"):
                 kwargs["validation_data"] = (validation, None)
         return super().fit(
@@ -203,14 +204,14 @@ class MultiViewModel(keras.Model):
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", **kwargs):
         """The loss and its terms, as `keras.Model.evaluate`; input as for `fit`."""
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked that one.
-            _check_views(x, "x", batch_size)
-            _tell_steps(x, kwargs, "steps")
+            check_views(x, "x", batch_size)
+            tell_steps(x, kwargs, "steps")
         return super().evaluate(x, y, batch_size, verbose, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Projections `(N, V, D)`, as `keras.Model.predict`."""
-        _check_pixels_of(x, "x")
-        _tell_steps(x, kwargs, "steps")
+        check_pixels_of(x, "x")
+        tell_steps(x, kwargs, "steps")
         return super().predict(x, batch_size, verbose, **kwargs)
 
     def get_config(self):
@@ -266,56 +267,3 @@ def _output_size(model, name, rank):
             f"{name}.output_shape={given}"
         )
     return given[-1]
-
-
-def _check_views(x, name, batch_size, validation_split=0):
-    """Refuses arrays and data sets of views that would fail later, or in silence."""
-    _check_pixels_of(x, name)
-    if hasattr(x, "shape"):
-        size = 32 if batch_size is None else batch_size
-        if size < 2:
-            raise ValueError(
-                "`batch_size` must be at least 2: the loss needs the statistics of a "
-                f"batch. Received: batch_size={batch_size}"
-            )
-        trained = math.floor(len(x) * (1 - validation_split))
-        for count in (trained, len(x) - trained):
-            if count % size == 1:
-                raise ValueError(
-                    f"{count} images in batches of {size} leave a last batch of one, "
-                    "which has no statistics. Leave one image out or choose another "
-                    f"`batch_size`. Received: {name}.shape={tuple(x.shape)}, "
-                    f"batch_size={batch_size}, validation_split={validation_split}"
-                )
-
-
-def _check_pixels_of(x, name):
-    """Checks an array, or the first batch of what can be read from its start again."""
-    first = None
-    if hasattr(x, "shape"):
-        first = x
-    elif hasattr(x, "element_spec"):
-        spec = x.element_spec
-        spec = spec[0] if isinstance(spec, tuple) else spec
-        if getattr(spec, "dtype", "uint8") != "uint8":
-            first = next(iter(x.take(1).as_numpy_iterator()), None)
-    elif isinstance(x, keras.utils.PyDataset):
-        first = x[0]
-    elif hasattr(x, "__iter__") and not hasattr(x, "__next__"):  # torch's DataLoader
-        first = next(iter(x), None)
-    if isinstance(first, (tuple, list)):
-        first = first[0]
-    if first is not None:
-        check_pixels(ops.convert_to_numpy(first), name)
-
-
-def _tell_steps(x, kwargs, argument):
-    """Fills in the length of an epoch of an endless data set, or asks for it."""
-    if kwargs.get(argument) is not None or not hasattr(x, "element_spec"):
-        return
-    kwargs[argument] = getattr(x, "steps_per_epoch", None)
-    if kwargs[argument] is None and int(x.cardinality()) == -1:  # tf.data's INFINITE
-        raise ValueError(
-            f"The data set never ends: say how many batches to take with `{argument}`. "
-            f"Received: {x}"
-        )

@@ -1,0 +1,61 @@
+"""What `fit`, `evaluate` and `predict` are given: checks before time is spent."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_mvssl.checks import check_pixels
+
+
+def check_views(x, name, batch_size, validation_split=0):
+    """Refuses arrays and data sets of views that would fail later, or in silence."""
+    check_pixels_of(x, name)
+    if hasattr(x, "shape"):
+        size = 32 if batch_size is None else batch_size
+        if size < 2:
+            raise ValueError(
+                "`batch_size` must be at least 2: the loss needs the statistics of a "
+                f"batch. Received: batch_size={batch_size}"
+            )
+        trained = math.floor(len(x) * (1 - validation_split))
+        for count in (trained, len(x) - trained):
+            if count % size == 1:
+                raise ValueError(
+                    f"{count} images in batches of {size} leave a last batch of one, "
+                    "which has no statistics. Leave one image out or choose another "
+                    f"`batch_size`. Received: {name}.shape={tuple(x.shape)}, "
+                    f"batch_size={batch_size}, validation_split={validation_split}"
+                )
+
+
+def check_pixels_of(x, name):
+    """Checks an array, or the first batch of what can be read from its start again."""
+    first = None
+    if hasattr(x, "shape"):
+        first = x
+    elif hasattr(x, "element_spec"):
+        spec = x.element_spec
+        spec = spec[0] if isinstance(spec, tuple) else spec
+        if getattr(spec, "dtype", "uint8") != "uint8":
+            first = next(iter(x.take(1).as_numpy_iterator()), None)
+    elif isinstance(x, keras.utils.PyDataset):
+        first = x[0]
+    elif hasattr(x, "__iter__") and not hasattr(x, "__next__"):  # torch's DataLoader
+        first = next(iter(x), None)
+    if isinstance(first, (tuple, list)):
+        first = first[0]
+    if first is not None:
+        check_pixels(ops.convert_to_numpy(first), name)
+
+
+def tell_steps(x, kwargs, argument):
+    """Fills in the length of an epoch of an endless data set, or asks for it."""
+    if kwargs.get(argument) is not None or not hasattr(x, "element_spec"):
+        return
+    kwargs[argument] = getattr(x, "steps_per_epoch", None)
+    if kwargs[argument] is None and int(x.cardinality()) == -1:  # tf.data's INFINITE
+        raise ValueError(
+            f"The data set never ends: say how many batches to take with `{argument}`. "
+            f"Received: {x}"
+        )
