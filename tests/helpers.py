@@ -14,50 +14,57 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 def value_and_gradient(function, array):
     """Value of a scalar function and its gradient, as NumPy, on any backend."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        x = tf.constant(array)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            value = function(x)
-        gradient = tape.gradient(value, x)
-    elif backend == "jax":
-        import jax
-
-        step = jax.jit(jax.value_and_grad(function))  # as models compute losses
-        value, gradient = step(jax.numpy.asarray(array))
-    else:
-        x = ops.convert_to_tensor(array).requires_grad_(True)
-        value = function(x)
-        value.backward()
-        gradient = x.grad
-    return float(value), np.asarray(ops.convert_to_numpy(gradient))
+    return _value_and_gradient(function)(array)
 
 
 def compiled_value_and_gradient(function):
     """`value_and_gradient` of a function to be called often, compiled where it can."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        function = jax.jit(function)
-    elif keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         function = tf.function(function)
-    return lambda array: value_and_gradient(function, array)
+    return _value_and_gradient(function)
 
 
-def numerical_gradient(function, x, step=1e-5):
-    """Central differences of a NumPy function in float64."""
-    gradient = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        up, down = x.copy(), x.copy()
-        up[index] += step
-        down[index] -= step
-        gradient[index] = (function(up) - function(down)) / (2 * step)
-    return gradient
+def _value_and_gradient(function):
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        def step(array):
+            x = tf.constant(array)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value = function(x)
+            return value, tape.gradient(value, x)
+
+    elif backend == "jax":
+        import jax
+
+        step = jax.jit(jax.value_and_grad(function))  # as models compute losses
+    else:
+
+        def step(array):
+            x = ops.convert_to_tensor(array).requires_grad_(True)
+            value = function(x)
+            value.backward()
+            return value, x.grad
+
+    def as_numpy(array):
+        value, gradient = step(array)
+        return float(value), np.asarray(ops.convert_to_numpy(gradient))
+
+    return as_numpy
+
+
+def slopes(function, x, directions, step=1e-5):
+    """Central differences of a NumPy function in float64 along some directions."""
+    return np.array(
+        [
+            (function(x + step * d) - function(x - step * d)) / (2 * step)
+            for d in directions
+        ]
+    )
 
 
 def weights_of(model):

@@ -1,5 +1,7 @@
 """What holds for any projections."""
 
+import functools
+
 import hypothesis
 import numpy as np
 import pytest
@@ -105,12 +107,21 @@ def test_collapse_scores_worse(views, loss, agreement, seed):
         assert value(loss, z) > best, (name, loss.get_config())
 
 
+@functools.cache
+def step_in(case, dtype):
+    """Value and gradient of a case, from projections in another type."""
+    loss = CASES[case][0]
+    return helpers.compiled_value_and_gradient(
+        lambda x: total(loss, ops.cast(x, dtype))
+    )
+
+
 @every_case
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-@hypothesis.given(SHAPES, SEEDS, st.floats(0, 4))
-@hypothesis.settings(max_examples=4)
-def test_value_and_gradient_are_finite(case, dtype, shape, seed, exponent):
-    z = projections(*shape, seed)
+@hypothesis.given(SEEDS, st.floats(0, 4))
+@hypothesis.settings(max_examples=10)
+def test_value_and_gradient_are_finite(case, dtype, seed, exponent):
+    z = projections(6, 3, 8, seed)
     z /= np.abs(z).max()
     # Of losses that do not standardise, the gradient grows with the cube of the
     # features: beyond some size float16 does not hold it.
@@ -118,8 +129,5 @@ def test_value_and_gradient_are_finite(case, dtype, shape, seed, exponent):
     z *= 10**exponent if free else 10 ** (exponent / 4)
     z[..., 0] = 7.0  # constant
     z[..., 1] *= 1e-9  # nearly dead
-    loss = CASES[case][0]
-    result, gradient = helpers.value_and_gradient(
-        lambda x: total(loss, ops.cast(x, dtype)), z
-    )
+    result, gradient = step_in(case, dtype)(z)
     assert np.isfinite(result) and np.isfinite(gradient).all()
