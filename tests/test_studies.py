@@ -32,7 +32,7 @@ def test_feature_dynamics_follow_the_theorem(tmp_path):
     weak, strong = last["linear", 0.005], last["linear", 0.5]
     assert weak < 0.05 and strong == pytest.approx(1, abs=0.05)
     weak, strong = last["hidden layer", 0], last["hidden layer", 1]
-    assert weak < 0.2 and strong == pytest.approx(1, abs=0.05)
+    assert weak < 0.3 and strong == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.slow

@@ -105,7 +105,6 @@ class SingularValues(keras.callbacks.Callback):
 
 def train_hidden(points, beta, rng, steps=400):
     """Features of a small network, and their singular values over training."""
-    keras.utils.set_random_seed(SEED.value)
     noise = NOISE * rng.normal(size=(steps, len(points), VIEWS, 2))
     views = (points[:, None] + noise).reshape(-1, VIEWS, 2).astype("float32")
     model = keras.Sequential(
@@ -114,6 +113,11 @@ def train_hidden(points, beta, rng, steps=400):
             keras.layers.Dense(32, activation="tanh"),
             keras.layers.Dense(2),
         ]
+    )
+    # Not Keras' initial weights, which differ from backend to backend.
+    start = np.random.default_rng(SEED.value)
+    model.set_weights(
+        [start.normal(0, w.shape[0] ** -0.5, w.shape) * (w.ndim > 1) for w in model.weights]
     )
     model.compile(keras.optimizers.SGD(0.05), BarlowTwins(beta))
     callback = SingularValues(points)
