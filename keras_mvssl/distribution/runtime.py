@@ -49,6 +49,55 @@ def require_rows(x, minimum, message):
     return x
 
 
+def place_in_batch(rows):
+    """Where the rows of this device lie in the batch of all of them.
+
+    Args:
+        rows: int or scalar tensor. Rows that this device has, as each of them has.
+
+    Returns:
+        The place of the first of them, and the number of all, ints or scalar tensors.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            index = replica.replica_id_in_sync_group
+            return index * rows, replica.num_replicas_in_sync * rows
+    return 0, rows  # JAX computes on the whole batch.
+
+
+def is_concrete(x):
+    """Whether the values of a tensor are known now, not only in a compiled function."""
+    if isinstance(x, keras.KerasTensor):
+        return False
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return not isinstance(x, jax.core.Tracer)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.executing_eagerly()
+    return True
+
+
+def refuse_foreign_graph(x, message):
+    """Refuses a tensor in a graph of TensorFlow when the backend is another one.
+
+    Raises:
+        ValueError: With this message.
+    """
+    if keras.backend.backend() == "tensorflow" or "tensorflow" not in sys.modules:
+        return
+    import tensorflow as tf
+
+    if tf.is_symbolic_tensor(x):
+        backend = keras.backend.backend()
+        raise ValueError(f"{message} Received: {x}, with the backend {backend!r}")
+
+
 def device_name():
     """The kind of device that the backend computes on, e.g. `"cpu"`."""
     if keras.backend.backend() == "jax":

@@ -1,8 +1,9 @@
 """How one image becomes V views."""
 
 from keras_mvssl.views.augmentation import Augmentation
+from keras_mvssl.views.random_views import RandomViews
 
-__all__ = ["Augmentation", "KerasCVViews"]
+__all__ = ["Augmentation", "KerasCVViews", "RandomViews"]
 
 
 def __getattr__(name):

@@ -117,6 +117,17 @@ class Augmentation:
         hue_or_saturation = self.jitter > 0 and (self.hue > 0 or self.saturation > 0)
         return hue_or_saturation or self.grayscale > 0
 
+    @property
+    def changes_color(self):
+        """Whether there is a step that changes colours, other than solarising."""
+        strengths = self.brightness, self.contrast, self.saturation, self.hue
+        return (self.jitter > 0 and any(strengths)) or self.grayscale > 0
+
+    @property
+    def blur_radius(self):
+        """Pixels at which the blur is cut off: three times the largest sigma."""
+        return int(3 * self.blur_sigma[1] + 0.5)
+
     @classmethod
     def preset(cls, name):
         """The augmentation that the paper (or our recipe) uses for a data set.
@@ -141,6 +152,34 @@ class Augmentation:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def check_views(augmentation, views, seed):
+    """Refuses what no engine can make views from."""
+    if not isinstance(augmentation, Augmentation):
+        raise ValueError(
+            "`augmentation` must be an Augmentation. "
+            f"Received: augmentation={augmentation!r}"
+        )
+    if not isinstance(views, numbers.Integral) or views < 2:
+        raise ValueError(
+            "`views` must be an int of at least 2: the loss compares views of one "
+            f"image with each other. Received: views={views!r}"
+        )
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise ValueError(
+            f"`seed` must be an int of at least 0. Received: seed={seed!r}"
+        )
+
+
+def check_channels(augmentation, shape):
+    """Refuses colour steps on images `(..., C)` that are not RGB."""
+    if augmentation.needs_rgb and shape[-1] != 3:
+        raise ValueError(
+            "Saturation, hue and grayscale need RGB images. For other channels, "
+            "use an Augmentation with saturation=0, hue=0, grayscale=0. "
+            f"Received: images.shape={tuple(shape)}"
+        )
 
 
 _PRESETS = {

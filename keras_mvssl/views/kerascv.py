@@ -7,13 +7,12 @@ of (seed, step, place of the image in the batch, view), so views are the same wi
 number of workers, from any step on, and for any part of the batch.
 """
 
-import numbers
-
 import tensorflow as tf
 
 from keras_mvssl.checks import check_pixels
 from keras_mvssl.views import kerascv_layers
-from keras_mvssl.views.augmentation import Augmentation
+from keras_mvssl.views.augmentation import check_channels
+from keras_mvssl.views.augmentation import check_views
 
 
 class KerasCVViews:
@@ -56,20 +55,7 @@ class KerasCVViews:
     """
 
     def __init__(self, augmentation, views, seed=0):
-        if not isinstance(augmentation, Augmentation):
-            raise ValueError(
-                "`augmentation` must be an Augmentation. "
-                f"Received: augmentation={augmentation!r}"
-            )
-        if not isinstance(views, numbers.Integral) or views < 2:
-            raise ValueError(
-                "`views` must be an int of at least 2: the loss compares views of one "
-                f"image with each other. Received: views={views!r}"
-            )
-        if not isinstance(seed, numbers.Integral) or seed < 0:
-            raise ValueError(
-                f"`seed` must be an int of at least 0. Received: seed={seed!r}"
-            )
+        check_views(augmentation, views, seed)
         self.augmentation = augmentation
         self.views = views
         self.seed = seed
@@ -118,12 +104,7 @@ class KerasCVViews:
                 "`images` must have shape (B, H, W, C): batch before making views. "
                 f"Received: images.shape={tuple(images.shape)}"
             )
-        if self.augmentation.needs_rgb and images.shape[-1] != 3:
-            raise ValueError(
-                "Saturation, hue and grayscale need RGB images. For other channels, "
-                "use an Augmentation with saturation=0, hue=0, grayscale=0. "
-                f"Received: images.shape={tuple(images.shape)}"
-            )
+        check_channels(self.augmentation, images.shape)
 
 
 class Draws:

@@ -34,8 +34,7 @@ def stack(augmentation, views, draws):
         layers.append(ready(keras_cv.layers.RandomFlip(rate=a.flip, dtype=_FLOAT32)))
     if a.blur:
         # Three standard deviations to each side, and no more than the image holds.
-        radius = int(3 * a.blur_sigma[1] + 0.5)
-        kernel = [2 * min(radius, side - 1) + 1 for side in reversed(a.size)]
+        kernel = [2 * min(a.blur_radius, side - 1) + 1 for side in reversed(a.size)]
         sigma = Uniform(draws, *a.blur_sigma)
         layers.append(apply(a.blur, GaussianBlur(kernel, sigma, dtype=_FLOAT32)))
     jitter = [

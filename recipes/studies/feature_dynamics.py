@@ -117,7 +117,10 @@ def train_hidden(points, beta, rng, steps=400):
     # Not Keras' initial weights, which differ from backend to backend.
     start = np.random.default_rng(SEED.value)
     model.set_weights(
-        [start.normal(0, w.shape[0] ** -0.5, w.shape) * (w.ndim > 1) for w in model.weights]
+        [
+            start.normal(0, w.shape[0] ** -0.5, w.shape) * (w.ndim > 1)
+            for w in model.weights
+        ]
     )
     model.compile(keras.optimizers.SGD(0.05), BarlowTwins(beta))
     callback = SingularValues(points)

@@ -1,0 +1,99 @@
+"""Jitter, hue and grayscale as one affine map of the channels of a view.
+
+Each step is linear in the pixel and in the mean gray of the view, so that together
+they are a matrix and an offset per view. Clipping comes once, after all of them, where
+torchvision and `KerasCVViews` clip after each.
+"""
+
+import numpy as np
+from keras import ops
+
+# Luma of RGB, as in `tf.image.rgb_to_grayscale`, scaled to sum to 1.
+_LUMA = np.array([0.2989, 0.5870, 0.1140]) / 0.9999
+
+# RGB to luma and two axes of colour (YIQ), of which a gray has none.
+_YIQ = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+# A turn by θ is _KEPT + cos θ · _COS + sin θ · _SIN.
+_KEPT, _COS, _SIN = (
+    (np.linalg.inv(_YIQ) @ np.array(turned) @ _YIQ).astype("float32")
+    for turned in (
+        [[1, 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[0, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[0, 0, 0], [0, 0, 1], [0, -1, 0]],
+    )
+)
+
+
+def gray_weights(channels):
+    """Weights of the channels in the gray of a pixel, `(C,)`: luma, or the mean."""
+    weights = _LUMA if channels == 3 else np.full(channels, 1 / channels)
+    return weights.astype("float32")
+
+
+def color_map(augmentation, draws, mean_gray, channels):
+    """All colour steps of views as x -> matrix · x + offset.
+
+    Args:
+        augmentation: An `Augmentation`.
+        draws: What `RandomViews.draw` returns, tensors `(B, V)`.
+        mean_gray: `(B, V)`, of the views before the colour steps.
+        channels: int. C.
+
+    Returns:
+        The matrices `(B, V, C, C)`, or factors `(B, V)` where that is enough, and the
+        offsets `(B, V)`.
+    """
+    a, jitter = augmentation, draws["jitter"]
+
+    def jittered(name, neutral):
+        return ops.where(jitter, draws[name], neutral)
+
+    brightness, contrast = jittered("brightness", 1.0), jittered("contrast", 1.0)
+    factor = brightness * contrast
+    # Gray stays what it is under the steps that follow.
+    offset = brightness * (1.0 - contrast) * mean_gray
+    steps = []
+    if a.jitter and a.saturation:
+        steps.append(saturation_matrix(jittered("saturation", 1.0), channels))
+    if a.jitter and a.hue:
+        steps.append(hue_matrix(jittered("hue", 0.0)))
+    if a.grayscale:
+        kept = 1.0 - ops.cast(draws["grayscale"], "float32")
+        steps.append(saturation_matrix(kept, channels))
+    if not steps:
+        return factor, offset
+    matrix = _of_matrix(factor) * steps[0]
+    for step in steps[1:]:
+        matrix = ops.matmul(step, matrix)
+    return matrix, offset
+
+
+def saturation_matrix(factor, channels):
+    """Blends pixels with their gray: 0 is gray, 1 leaves them. `(..., C, C)`."""
+    gray = ops.convert_to_tensor(np.tile(gray_weights(channels), (channels, 1)))
+    identity = ops.eye(channels, dtype="float32")
+    return gray + _of_matrix(factor) * (identity - gray)
+
+
+def hue_matrix(turn):
+    """Turns colours about gray by a fraction of the full circle. `(..., 3, 3)`."""
+    angle = _of_matrix(2 * np.pi * turn)
+    kept, cos, sin = (ops.convert_to_tensor(x) for x in (_KEPT, _COS, _SIN))
+    return kept + ops.cos(angle) * cos + ops.sin(angle) * sin
+
+
+def mean_gray(images, rows, columns):
+    """The mean gray of views that are still to be resampled, `(B, V)`.
+
+    Args:
+        images: `(B, H, W, C)`, float32.
+        rows, columns: The matrices of `resampling.resample`.
+    """
+    weights = ops.convert_to_tensor(gray_weights(images.shape[-1]))
+    gray = ops.sum(images * weights, axis=-1)
+    gray = ops.matmul(ops.mean(rows, axis=2), gray)
+    return ops.sum(gray * ops.mean(columns, axis=2), axis=-1)
+
+
+def _of_matrix(scalar):
+    return ops.expand_dims(ops.expand_dims(scalar, -1), -1)
