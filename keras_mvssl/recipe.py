@@ -13,6 +13,9 @@ BACKBONES = {
     "resnet50": models.ResNet50,
 }
 
+ENGINES = ("kerascv", "device")
+PRECISIONS = ("float32", "bfloat16", "float16")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -26,6 +29,9 @@ class Recipe:
         betas: Known-good β, `{(views, projector_dim): beta}`. No flag.
         image_size: Pixels that images are resized to when loaded; None keeps theirs.
         views: Views of each image.
+        augment: Who makes the views: `"kerascv"`, KerasCV layers on the CPU while the
+            device trains, which suits images that stream; or `"device"`,
+            `RandomViews`, which suits small images in memory and fast accelerators.
         fraction: Share of the images to pretrain on.
         backbone: `"tiny"`, `"resnet18"` or `"resnet50"`.
         stem: Stem of the backbone, `"cifar"` or `"imagenet"`. No flag.
@@ -36,6 +42,11 @@ class Recipe:
         epochs: Passes over the images.
         steps_per_epoch: Steps of an epoch; None for a whole pass.
         batch_size: Images per step.
+        accumulate: Steps whose gradients are averaged before weights change. The
+            statistics of the loss remain those of one batch: this does not replace a
+            larger one.
+        precision: Of the network: `"float32"`, `"bfloat16"` or `"float16"`. Weights,
+            views and loss are float32 in each.
         learning_rate: Of AdamW, at its peak; cosine decay to 0 follows.
         weight_decay: Of AdamW, not on biases and batch normalisation.
         warmup_epochs: Epochs over which the learning rate rises from 0.
@@ -50,6 +61,7 @@ class Recipe:
     betas: Mapping[tuple[int, int], float] = dataclasses.field(default_factory=dict)
     image_size: int | None = None
     views: int = 4
+    augment: str = "kerascv"
     fraction: float = 1.0
     backbone: str = "resnet18"
     stem: str = "cifar"
@@ -59,6 +71,8 @@ class Recipe:
     epochs: int = 100
     steps_per_epoch: int | None = None
     batch_size: int = 256
+    accumulate: int = 1
+    precision: str = "float32"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-6
     warmup_epochs: float = 1.0
@@ -86,8 +100,25 @@ class Recipe:
                 f"`backbone` must be one of {sorted(BACKBONES)}. "
                 f"Received: backbone={self.backbone!r}"
             )
+        for name, allowed in (("augment", ENGINES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"`{name}` must be one of {list(allowed)}. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
+        if self.augment == "device" and self.workers is not None:
+            raise ValueError(
+                "`workers` make views on the CPU, for augment='kerascv'. "
+                f"Received: workers={self.workers}, augment='device'"
+            )
         smallest = {"views": 2, "batch_size": 2, "epochs": 1, "projector_dim": 1}
-        smallest |= {"steps_per_epoch": 1, "probe_every": 1, "workers": 1, "seed": 0}
+        smallest |= {
+            "accumulate": 1,
+            "steps_per_epoch": 1,
+            "probe_every": 1,
+            "workers": 1,
+            "seed": 0,
+        }
         for name, least in smallest.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):

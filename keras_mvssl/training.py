@@ -1,13 +1,9 @@
 """Recipes: settings, a run, and a command line for it."""
 
+import contextlib
 import dataclasses
 import datetime
-import json
-import os
 import pathlib
-import platform
-import shlex
-import subprocess
 import sys
 
 import keras
@@ -21,9 +17,13 @@ from keras_mvssl import distribution
 from keras_mvssl import evaluation
 from keras_mvssl import models
 from keras_mvssl import progress
+from keras_mvssl import records
 from keras_mvssl import views
 from keras_mvssl.recipe import BACKBONES
+from keras_mvssl.recipe import ENGINES
+from keras_mvssl.recipe import PRECISIONS
 from keras_mvssl.recipe import Recipe
+from keras_mvssl.records import provenance
 from keras_mvssl.views import Augmentation
 
 __all__ = ["Recipe", "build_model", "compile_model", "main", "provenance", "run"]
@@ -79,14 +79,9 @@ def run(recipe, workdir):
             "`augmentation` without them. "
             f"Received: images of shape {splits.image_shape}"
         )
-    model = build_model(recipe, augmentation.size, splits.image_shape)
-    stream = data.multiview(
-        splits.pretrain,
-        views.KerasCVViews(augmentation, recipe.views, seed=recipe.seed),
-        recipe.batch_size,
-        seed=recipe.seed,
-        workers=recipe.workers,
-    )
+    with _precision(recipe.precision):
+        model = build_model(recipe, augmentation, splits.image_shape)
+    stream = _stream(recipe, augmentation, splits.pretrain)
     steps = recipe.steps_per_epoch or stream.steps_per_epoch
     if steps is None:
         raise ValueError(
@@ -99,7 +94,9 @@ def run(recipe, workdir):
     _describe(recipe, splits, model, steps)
     probe = _baselines(model, splits)
     workdir.mkdir(parents=True, exist_ok=True)
-    _write_json(workdir / "config.json", _config(recipe, augmentation, steps))
+    records.write_json(
+        workdir / "config.json", records.config(recipe, augmentation, steps)
+    )
     throughput = callbacks.Throughput(recipe.views * recipe.batch_size)
     history = model.fit(
         stream,
@@ -119,7 +116,7 @@ def run(recipe, workdir):
     model.encoder.save(workdir / "encoder.keras")
     probe["final"] = history.history.get("probe_accuracy", [None])[-1]
     results = {
-        **_results(recipe, model),
+        **records.results(recipe, model),
         "steps": int(model.optimizer.iterations),
         "views_seen": throughput.views_seen,
         "seconds": round(throughput.seconds, 3),
@@ -127,9 +124,9 @@ def run(recipe, workdir):
         "loss_final": history.history["loss"][-1],
         "peak_memory": distribution.peak_memory(),
         "probe": probe,
-        **provenance(),
+        **records.provenance(),
     }
-    _write_json(workdir / "results.json", results)
+    records.write_json(workdir / "results.json", results)
     _summarize(results, workdir)
     return results
 
@@ -143,7 +140,12 @@ def main(recipe):
     names = command_line.define_flags(
         recipe,
         leave_out=("dataset", "augmentation", "betas", "stem"),
-        choices={"backbone": sorted(BACKBONES), "pairing": ("mean", "all")},
+        choices={
+            "backbone": sorted(BACKBONES),
+            "pairing": ("mean", "all"),
+            "augment": ENGINES,
+            "precision": PRECISIONS,
+        },
     )
     workdir = flags.DEFINE_string(
         "workdir",
@@ -165,14 +167,17 @@ def main(recipe):
     app.run(start)
 
 
-def build_model(recipe, view_size, image_shape):
+def build_model(recipe, augmentation, image_shape):
     """The untrained model of a recipe."""
-    size = view_size if tuple(view_size) == image_shape[:2] else (None, None)
+    size = augmentation.size if augmentation.size == image_shape[:2] else (None, None)
     make = BACKBONES[recipe.backbone]
     stem = {} if recipe.backbone == "tiny" else {"stem": recipe.stem}
     encoder = make((*size, image_shape[-1]), **stem)
     projector = models.Projector(encoder.output_shape[-1], recipe.projector_dim)
-    return models.MultiViewModel(encoder, projector)
+    layer = None
+    if recipe.augment == "device":
+        layer = views.RandomViews(augmentation, recipe.views, seed=recipe.seed)
+    return models.MultiViewModel(encoder, projector, layer)
 
 
 def compile_model(model, recipe, steps_per_epoch):
@@ -185,9 +190,40 @@ def compile_model(model, recipe, steps_per_epoch):
         warmup_target=recipe.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=recipe.weight_decay,
+        gradient_accumulation_steps=recipe.accumulate
+        if recipe.accumulate > 1
+        else None,
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(optimizer=optimizer, loss=recipe.loss())
+
+
+@contextlib.contextmanager
+def _precision(precision):
+    """Layers made within compute in this precision; their weights are float32."""
+    before = keras.config.dtype_policy()
+    policy = "float32" if precision == "float32" else f"mixed_{precision}"
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _stream(recipe, augmentation, images):
+    if recipe.augment == "device":
+        return data.batches(images, recipe.batch_size, seed=recipe.seed)
+    make_views = views.KerasCVViews(augmentation, recipe.views, seed=recipe.seed)
+    return data.multiview(
+        images,
+        make_views,
+        recipe.batch_size,
+        seed=recipe.seed,
+        workers=recipe.workers,
+    )
 
 
 def _baselines(model, splits):
@@ -242,65 +278,6 @@ def _summarize(results, workdir):
     print(f"Encoder saved to {workdir / 'encoder.keras'}")
 
 
-def _results(recipe, model):
-    return {
-        "recipe": pathlib.Path(sys.argv[0]).stem,
-        "dataset": recipe.dataset,
-        "views": recipe.views,
-        "fraction": recipe.fraction,
-        "loss": model.loss.name,
-        "beta": model.loss.resolve_beta(recipe.projector_dim),
-        "pairing": recipe.pairing,
-        "projector_dim": recipe.projector_dim,
-        "backbone": recipe.backbone,
-        "batch_size": recipe.batch_size,
-        "seed": recipe.seed,
-        "backend": keras.backend.backend(),
-        "device": distribution.device_name(),
-        "epochs": recipe.epochs,
-    }
-
-
-def _config(recipe, augmentation, steps):
-    settings = {
-        field.name: getattr(recipe, field.name)
-        for field in dataclasses.fields(recipe)
-        if field.name != "betas"
-    }
-    return {
-        **settings,
-        "beta": recipe.loss().beta,
-        "augmentation": augmentation.get_config(),
-        "steps_per_epoch": steps,
-        **provenance(),
-    }
-
-
-def provenance():
-    """What a number must be quoted with: command, commit, date, versions, hardware.
-
-    Returns:
-        A dict that JSON can hold; `commit` is None outside a git repository.
-    """
-    git = ["git", "-C", pathlib.Path(__file__).parent, "rev-parse", "HEAD"]
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
-    except OSError:  # There is no git.
-        commit = ""
-    backend = keras.backend.backend()
-    return {
-        "command": f"KERAS_BACKEND={backend} python {shlex.join(sys.argv)}",
-        "commit": commit or None,
-        "date": datetime.date.today().isoformat(),
-        "versions": {"python": platform.python_version(), **distribution.versions()},
-        "cpu_cores": os.cpu_count(),
-    }
-
-
 def _folder(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _write_json(path, content):
-    path.write_text(json.dumps(content, indent=2) + "\n")

@@ -2,7 +2,8 @@
 
 from keras_mvssl.data import shapes
 from keras_mvssl.data.catalog import load
+from keras_mvssl.data.pipeline import batches
 from keras_mvssl.data.pipeline import multiview
 from keras_mvssl.data.splits import Splits
 
-__all__ = ["Splits", "load", "multiview", "shapes"]
+__all__ = ["Splits", "batches", "load", "multiview", "shapes"]

@@ -1,11 +1,13 @@
-"""From images to an endless, reproducible stream of batches of views."""
+"""From images to an endless, reproducible stream of batches of views, or of images."""
 
 import numbers
 
+import keras
 import numpy as np
 
 from keras_mvssl import distribution
 from keras_mvssl.checks import check_pixels
+from keras_mvssl.data.splits import MEMORY_LIMIT
 
 # Images that one worker augments at a time. Enough to be efficient, few enough that
 # their float views fit in a cache, or in memory where images are large.
@@ -57,21 +59,7 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
     tf = distribution.tensorflow_for_data()
     if not callable(views):
         raise ValueError(f"`views` must be a KerasCVViews. Received: views={views!r}")
-    if isinstance(images, (tuple, list)):
-        raise ValueError(
-            "`images` must be images alone, without labels. "
-            f"Received: images of type {type(images).__name__}"
-        )
-    if not isinstance(batch_size, numbers.Integral) or batch_size < 2:
-        raise ValueError(
-            "`batch_size` must be an int of at least 2: the loss needs the statistics "
-            f"of a batch. Received: batch_size={batch_size}"
-        )
-    for name, value in (("seed", seed), ("start_step", start_step)):
-        if not isinstance(value, numbers.Integral) or value < 0:
-            raise ValueError(
-                f"`{name}` must be an int of at least 0. Received: {name}={value!r}"
-            )
+    _check_arguments(images, batch_size, seed, start_step)
     if workers is not None and workers < 1:
         raise ValueError(f"`workers` must be at least 1. Received: workers={workers}")
     is_stream = isinstance(images, tf.data.Dataset)
@@ -96,11 +84,87 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
     return stream
 
 
-def _offsets(batch_size):
-    return np.arange(0, batch_size, CHUNK)
+def batches(images, batch_size, seed=0, start_step=0):
+    """A stream of batches of images, for a `MultiViewModel` with `views`.
+
+    As `multiview`, but the model makes the views: endless, in an order that is a
+    function of (seed, step), with the attribute `steps_per_epoch`. Arrays need no
+    TensorFlow, and stay in the memory of the device where the backend is JAX or torch:
+    a step then moves no pixels. (Arrays of more than 4 GiB stay in main memory.)
+
+    Args:
+        images: `(N, H, W, C)` array, uint8 or float in [0, 255]; or a `tf.data.Dataset`
+            of single images `(H, W, C)`.
+        batch_size: int, at least 2. Images per step.
+        seed: int. Seed of the order.
+        start_step: int. The first step of the stream.
+
+    Returns:
+        A `keras.utils.PyDataset` for arrays, a `tf.data.Dataset` for data sets.
+
+    Raises:
+        ValueError: As `multiview`.
+
+    Example:
+
+    ```python
+    model = keras_mvssl.MultiViewModel(encoder, projector, views)
+    model.fit(keras_mvssl.data.batches(images, batch_size=256), epochs=10)
+    ```
+    """
+    _check_arguments(images, batch_size, seed, start_step)
+    if not hasattr(images, "element_spec"):
+        return _BatchesOfArray(images, batch_size, seed, start_step)
+    tf = distribution.tensorflow_for_data()
+    stream, steps = _batches_of_stream(tf, images, batch_size, seed, start_step)
+    stream = stream.prefetch(2)
+    stream.steps_per_epoch = steps
+    return stream
 
 
-def _chunks_of_array(tf, images, batch_size, seed, start_step):
+class _BatchesOfArray(keras.utils.PyDataset):
+    num_batches = None  # endless
+
+    def __init__(self, images, batch_size, seed, start_step):
+        super().__init__()
+        images = _check_array(images, batch_size)
+        self.steps_per_epoch = len(images) // batch_size
+        self._count, self._batch_size = len(images), batch_size
+        self._seed, self._start_step = seed, start_step
+        self._images = images
+        if images.nbytes <= MEMORY_LIMIT:
+            self._images = distribution.keep_on_device(images)
+        self._epoch, self._order = None, None
+
+    def __getitem__(self, index):
+        epoch, place = divmod(index + self._start_step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            rng = np.random.default_rng((self._seed, epoch))
+            self._order, self._epoch = rng.permutation(self._count), epoch
+        start = place * self._batch_size
+        rows = self._order[start : start + self._batch_size]
+        return (distribution.take_rows(self._images, rows),)
+
+
+def _check_arguments(images, batch_size, seed, start_step):
+    if isinstance(images, (tuple, list)):
+        raise ValueError(
+            "`images` must be images alone, without labels. "
+            f"Received: images of type {type(images).__name__}"
+        )
+    if not isinstance(batch_size, numbers.Integral) or batch_size < 2:
+        raise ValueError(
+            "`batch_size` must be an int of at least 2: the loss needs the statistics "
+            f"of a batch. Received: batch_size={batch_size}"
+        )
+    for name, value in (("seed", seed), ("start_step", start_step)):
+        if not isinstance(value, numbers.Integral) or value < 0:
+            raise ValueError(
+                f"`{name}` must be an int of at least 0. Received: {name}={value!r}"
+            )
+
+
+def _check_array(images, batch_size):
     images = np.asarray(images)
     if images.ndim != 4:
         raise ValueError(
@@ -109,6 +173,15 @@ def _chunks_of_array(tf, images, batch_size, seed, start_step):
         )
     check_pixels(images)
     _check_count(len(images), batch_size)
+    return images
+
+
+def _offsets(batch_size):
+    return np.arange(0, batch_size, CHUNK)
+
+
+def _chunks_of_array(tf, images, batch_size, seed, start_step):
+    images = _check_array(images, batch_size)
     steps_per_epoch = len(images) // batch_size
     chunks_per_step = len(_offsets(batch_size))
     pixels = tf.constant(images)
@@ -130,6 +203,17 @@ def _chunks_of_array(tf, images, batch_size, seed, start_step):
 
 
 def _chunks_of_stream(tf, images, batch_size, seed, start_step):
+    def split(step, batch):
+        offsets = tf.constant(_offsets(batch_size), tf.int32)
+        return tf.data.Dataset.from_tensor_slices(offsets).map(
+            lambda at: (batch[at : at + CHUNK], step + start_step, at)
+        )
+
+    stream, steps = _batches_of_stream(tf, images, batch_size, seed, start_step)
+    return stream.enumerate().flat_map(split), steps
+
+
+def _batches_of_stream(tf, images, batch_size, seed, start_step):
     count = int(images.cardinality())
     spec = images.element_spec
     if not isinstance(spec, tf.TensorSpec) or spec.shape.rank != 3:
@@ -164,15 +248,8 @@ def _chunks_of_stream(tf, images, batch_size, seed, start_step):
         shuffled = tf.data.experimental.from_variant(shuffled, images.element_spec)
         return shuffled.batch(batch_size, drop_remainder=True)
 
-    def split(step, batch):
-        offsets = tf.constant(_offsets(batch_size), tf.int32)
-        return tf.data.Dataset.from_tensor_slices(offsets).map(
-            lambda at: (batch[at : at + CHUNK], step + start_step, at)
-        )
-
-    batches = tf.data.Dataset.range(np.iinfo("int64").max).flat_map(epoch)
-    chunks = batches.skip(start_step).enumerate().flat_map(split)
-    return chunks, steps_per_epoch
+    stream = tf.data.Dataset.range(np.iinfo("int64").max).flat_map(epoch)
+    return stream.skip(start_step), steps_per_epoch
 
 
 def _check_count(count, batch_size):

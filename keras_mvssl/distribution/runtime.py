@@ -5,6 +5,8 @@ import importlib.metadata
 import sys
 
 import keras
+import numpy as np
+from keras import ops
 
 
 def tensorflow_for_data():
@@ -47,6 +49,25 @@ def require_rows(x, minimum, message):
         with tf.control_dependencies([check]):
             return tf.identity(x)
     return x
+
+
+def keep_on_device(array):
+    """A NumPy array as a tensor of the backend, for `take_rows`.
+
+    It stays an array with TensorFlow, whose `fit` takes batches from main memory, and
+    under `keras.distribution`, which places each batch on several devices.
+    """
+    several = keras.distribution.distribution() is not None
+    if several or keras.backend.backend() == "tensorflow":
+        return array
+    return ops.convert_to_tensor(array)
+
+
+def take_rows(array, rows):
+    """Rows of what `keep_on_device` returned, where it is."""
+    return (
+        array[rows] if isinstance(array, np.ndarray) else ops.take(array, rows, axis=0)
+    )
 
 
 def place_in_batch(rows):

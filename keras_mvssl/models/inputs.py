@@ -51,10 +51,13 @@ def check_pixels_of(x, name):
 
 def tell_steps(x, kwargs, argument):
     """Fills in the length of an epoch of an endless data set, or asks for it."""
-    if kwargs.get(argument) is not None or not hasattr(x, "element_spec"):
+    if kwargs.get(argument) is not None:
         return
-    kwargs[argument] = getattr(x, "steps_per_epoch", None)
-    if kwargs[argument] is None and int(x.cardinality()) == -1:  # tf.data's INFINITE
+    steps = getattr(x, "steps_per_epoch", None)
+    if steps is None and not hasattr(x, "element_spec"):
+        return
+    kwargs[argument] = steps
+    if steps is None and int(x.cardinality()) == -1:  # tf.data's INFINITE
         raise ValueError(
             f"The data set never ends: say how many batches to take with `{argument}`. "
             f"Received: {x}"

@@ -1,7 +1,5 @@
 """The model that learns from V views of each image."""
 
-import contextlib
-
 import keras
 from keras import ops
 
@@ -9,6 +7,11 @@ from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.models.inputs import check_pixels_of
 from keras_mvssl.models.inputs import check_views
 from keras_mvssl.models.inputs import tell_steps
+from keras_mvssl.models.parts import check_views_layer
+from keras_mvssl.models.parts import output_size
+
+# The step whose views are seen in evaluation: one that training does not reach.
+EVALUATION_STEP = 2**31 - 1
 
 
 @keras.saving.register_keras_serializable("keras_mvssl")
@@ -28,18 +31,23 @@ class MultiViewModel(keras.Model):
             one: `keras.Model(inputs, model(inputs))`.
         projector: A `keras.Model` from features `(N, F)` to projections
             `(N, D)`.
+        views: Optional `RandomViews`. With it, `fit` takes images `(B, H, W, C)` and
+            views are made on the device. `predict` then sees one clean view of each
+            image, `evaluate` and validation V views that are the same every time.
         name: Name of the model.
 
     Call arguments:
-        views: `(B, V, h, w, C)`, V >= 2, uint8 or float, in [0, 255].
-        training: Whether batch normalisation uses the statistics of the batch.
+        x: Views `(B, V, h, w, C)`, V >= 2, uint8 or float, in [0, 255]; or images
+            `(B, H, W, C)` for a model with `views`.
+        training: Whether batch normalisation uses the statistics of the batch, and
+            whether `views` draws.
 
     Returns:
-        Projections `(B, V, D)`.
+        Projections `(B, V, D)`; of images outside training `(B, 1, D)`.
 
     Raises:
-        ValueError: For an encoder and a projector that do not fit, views of another
-            rank, or arrays given to `fit` that leave a batch of one image.
+        ValueError: For an encoder, a projector and views that do not fit, input of
+            another rank, or arrays given to `fit` that leave a batch of one image.
 
     Example:
 
@@ -52,30 +60,50 @@ class MultiViewModel(keras.Model):
     encoder.save("encoder.keras")
     ```
 
+    With views made on the device, `fit` takes the images themselves:
+
+    ```python
+    views = keras_mvssl.views.RandomViews(augmentation, views=4)
+    model = keras_mvssl.MultiViewModel(encoder, projector, views)
+    model.compile(optimizer="adam")
+    model.fit(images, batch_size=256, epochs=10)
+    ```
+
     Reference: Ghosh et al. (2024), Section 3.
     """
 
-    def __init__(self, encoder, projector, name="multi_view_model", **kwargs):
+    def __init__(
+        self, encoder, projector, views=None, name="multi_view_model", **kwargs
+    ):
         super().__init__(name=name, **kwargs)
-        features = _output_size(encoder, "encoder", rank=4)
-        _output_size(projector, "projector", rank=2)
+        features = output_size(encoder, "encoder", rank=4)
+        output_size(projector, "projector", rank=2)
         if projector.input_shape[-1] != features:
             raise ValueError(
                 f"`projector` must take the {features} features of the encoder. "
                 f"Received: projector.input_shape={projector.input_shape}"
             )
+        if views is not None:
+            check_views_layer(views, encoder)
         self.encoder = encoder
         self.projector = projector
+        self.views = views
         # Everything is built: checkpoints restore without a first call.
         self.built = True
 
-    def call(self, views, training=None):
-        if len(views.shape) != 5:
+    def call(self, x, training=None):
+        if self.views is not None:
+            return self._project(self.views(x, training=training), training)
+        if len(x.shape) != 5:
             raise ValueError(
                 "Views must have shape (B, V, h, w, C). Make them from images with "
                 "`keras_mvssl.data.multiview(images, keras_mvssl.views.KerasCVViews("
-                f"...), batch_size)`. Received: shape={tuple(views.shape)}"
+                "...), batch_size)`, or give the model a `RandomViews`. "
+                f"Received: shape={tuple(x.shape)}"
             )
+        return self._project(x, training)
+
+    def _project(self, views, training):
         folded = ops.reshape(views, (-1, *views.shape[2:]))
         features = self.encoder(folded, training=training)
         projections = self.projector(features, training=training)
@@ -126,6 +154,9 @@ class MultiViewModel(keras.Model):
                 "A loss on the statistics of a batch has no weights of samples. "
                 f"Received: sample_weight={sample_weight}"
             )
+        if self.views is not None and not training:
+            # Not the clean view, which there is no loss of.
+            y_pred = self._project(self.views(x, step=EVALUATION_STEP), training)
         # There are no targets: the projections stand in for the unused `y`.
         loss = super().compute_loss(x=x, y=y_pred, y_pred=y_pred, training=training)
         if self._terms.means:
@@ -157,7 +188,8 @@ class MultiViewModel(keras.Model):
         Args:
             x: A data set of views `(B, V, h, w, C)`, best from
                 `keras_mvssl.data.multiview`, whose `steps_per_epoch` is used; or an
-                array of views `(N, V, h, w, C)`.
+                array of views `(N, V, h, w, C)`. For a model with `views`, images
+                `(B, H, W, C)`, best from `keras_mvssl.data.batches`, or an array.
             y: Ignored.
             batch_size: int. For arrays; defaults to 32.
             epochs: int. Passes over the data.
@@ -178,7 +210,7 @@ class MultiViewModel(keras.Model):
                     f"Received: {name}={kwargs[name]}"
                 )
         check_views(x, "x", batch_size, kwargs.get("validation_split", 0))
-        if hasattr(x, "element_spec"):
+        if hasattr(x, "element_spec") or hasattr(x, "steps_per_epoch"):
             kwargs.setdefault("shuffle", False)  # A data set shuffles itself.
         tell_steps(x, kwargs, "steps_per_epoch")
         validation = kwargs.get("validation_data")
@@ -209,7 +241,7 @@ class MultiViewModel(keras.Model):
         return super().evaluate(x, y, batch_size, verbose, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
-        """Projections `(N, V, D)`, as `keras.Model.predict`."""
+        """Projections `(N, V, D)`, as `keras.Model.predict`; `(N, 1, D)` of images."""
         check_pixels_of(x, "x")
         tell_steps(x, kwargs, "steps")
         return super().predict(x, batch_size, verbose, **kwargs)
@@ -220,12 +252,13 @@ class MultiViewModel(keras.Model):
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "projector": keras.saving.serialize_keras_object(self.projector),
+            "views": keras.saving.serialize_keras_object(self.views),
         }
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        for part in ("encoder", "projector"):
+        for part in ("encoder", "projector", "views"):
             config[part] = keras.saving.deserialize_keras_object(config[part])
         return cls(**config)
 
@@ -243,27 +276,3 @@ class _Terms:
         # Weighted by the images of a batch, as Keras weights the loss.
         for name, mean in self.means.items():
             mean.update_state(terms[name], sample_weight=images)
-
-
-def _output_size(model, name, rank):
-    """The number of outputs of a part, once it is known to be fit for its place."""
-    shapes = None
-    if isinstance(model, keras.Model) and model.built:
-        # A model without a graph of layers has none.
-        with contextlib.suppress(AttributeError):
-            shapes = model.input_shape, model.output_shape
-    if shapes is None:
-        raise ValueError(
-            f"`{name}` must be a built keras.Model that knows its shapes: functional "
-            "or Sequential with an Input. Wrap another one: `keras.Model(inputs, "
-            "model(inputs))` with `inputs = keras.Input(...)`. "
-            f"Received: {name}={model}"
-        )
-    taken, given = shapes
-    if len(taken) != rank or len(given) != 2 or given[-1] is None:
-        raise ValueError(
-            f"`{name}` must take inputs of rank {rank} and return a known number of "
-            f"outputs (N, F), pooled. Received: {name}.input_shape={taken}, "
-            f"{name}.output_shape={given}"
-        )
-    return given[-1]

@@ -1,0 +1,79 @@
+"""What a run writes down of itself."""
+
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+
+import keras
+
+from keras_mvssl import distribution
+
+
+def results(recipe, model):
+    """Settings that belong to a result."""
+    return {
+        "recipe": pathlib.Path(sys.argv[0]).stem,
+        "dataset": recipe.dataset,
+        "views": recipe.views,
+        "fraction": recipe.fraction,
+        "loss": model.loss.name,
+        "beta": model.loss.resolve_beta(recipe.projector_dim),
+        "pairing": recipe.pairing,
+        "projector_dim": recipe.projector_dim,
+        "backbone": recipe.backbone,
+        "batch_size": recipe.batch_size,
+        "augment": recipe.augment,
+        "precision": recipe.precision,
+        "seed": recipe.seed,
+        "backend": keras.backend.backend(),
+        "device": distribution.device_name(),
+        "epochs": recipe.epochs,
+    }
+
+
+def config(recipe, augmentation, steps):
+    """All settings of a run."""
+    settings = {
+        field.name: getattr(recipe, field.name)
+        for field in dataclasses.fields(recipe)
+        if field.name != "betas"
+    }
+    return {
+        **settings,
+        "beta": recipe.loss().beta,
+        "augmentation": augmentation.get_config(),
+        "steps_per_epoch": steps,
+        **provenance(),
+    }
+
+
+def provenance():
+    """What a number must be quoted with: command, commit, date, versions, hardware.
+
+    Returns:
+        A dict that JSON can hold; `commit` is None outside a git repository.
+    """
+    git = ["git", "-C", pathlib.Path(__file__).parent, "rev-parse", "HEAD"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    except OSError:  # There is no git.
+        commit = ""
+    backend = keras.backend.backend()
+    return {
+        "command": f"KERAS_BACKEND={backend} python {shlex.join(sys.argv)}",
+        "commit": commit or None,
+        "date": datetime.date.today().isoformat(),
+        "versions": {"python": platform.python_version(), **distribution.versions()},
+        "cpu_cores": os.cpu_count(),
+    }
+
+
+def write_json(path, content):
+    """Writes a dict to a file."""
+    path.write_text(json.dumps(content, indent=2) + "\n")
