@@ -74,6 +74,51 @@ def test_run_leaves_everything_in_its_folder(recipe, tmp_path, labelled, capsys)
     assert (other["steps"], other["pairing"]) == (3, "all")
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_views_on_the_device(recipe, tmp_path, precision):
+    recipe = dataclasses.replace(
+        recipe, augment="device", precision=precision, accumulate=2, epochs=2
+    )
+    results = training.run(recipe, tmp_path / "run")
+    assert (results["steps"], results["views_seen"]) == (2, 4 * 16 * 3)
+    assert (results["augment"], results["precision"]) == ("device", precision)
+    assert results["probe"]["final"] > 0.9
+    model = keras.saving.load_model(tmp_path / "run/checkpoint/model.keras")
+    assert int(model.views.step) == 4
+    expected = "float32" if precision == "float32" else "mixed_bfloat16"
+    assert model.encoder.layers[-1].dtype_policy.name == expected
+    assert keras.config.dtype_policy().name == "float32"
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+
+
+class Missing:
+    def find_spec(self, name, *args):
+        if name.split(".")[0] in ("tensorflow", "keras_cv", "tensorflow_datasets"):
+            raise ModuleNotFoundError(name)
+
+
+sys.meta_path.insert(0, Missing())
+from keras_mvssl import training
+
+settings = dict(dataset=f"npz:{sys.argv[1]}", backbone="tiny", projector_dim=8)
+recipe = training.Recipe(**settings, augment="device", epochs=1, batch_size=16)
+assert training.run(recipe, sys.argv[2])["probe"]["final"] is not None
+"""
+
+
+def test_pretrains_without_tensorflow(labelled_npz, tmp_path):
+    if keras.backend.backend() == "tensorflow":
+        pytest.skip("The backend is TensorFlow.")
+    arguments = labelled_npz, tmp_path / "run"
+    result = helpers.run_python(
+        "-c", WITHOUT_TENSORFLOW, *arguments, backend=keras.backend.backend()
+    )
+    assert result.returncode == 0, result.stderr
+
+
 def test_bad_labels_are_found_before_the_folder_is_claimed(recipe, tmp_path, labelled):
     images, labels = labelled
     path = tmp_path / "one_class.npz"
@@ -133,6 +178,10 @@ def test_refuses_a_folder_in_use(recipe, tmp_path):
         dict(learning_rate=0),
         dict(steps_per_epoch=0),
         dict(batch_size=41),
+        dict(augment="gpu"),
+        dict(precision="float8"),
+        dict(accumulate=0),
+        dict(workers=2, augment="device"),
     ],
 )
 def test_refuses_bad_settings_and_leaves_no_folder(recipe, tmp_path, change):

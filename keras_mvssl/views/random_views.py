@@ -30,7 +30,8 @@ class RandomViews(keras.layers.Layer):
     compiles under JAX and TensorFlow (XLA too) and runs on torch.
 
     Every image and every view draws its own parameters, as a function of (seed, step,
-    place in the batch of all devices, view). The step counts training calls, and is a
+    place in the batch of all devices, view), on one backend (with TensorFlow, XLA draws
+    other numbers). The step counts training calls, and is a
     weight: a model saved and loaded in the middle of training goes on with the views
     that it would have drawn.
 

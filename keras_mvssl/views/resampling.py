@@ -51,13 +51,13 @@ def blur_matrix(sigma, blur, radius, size):
         Matrices `(..., size, size)`, whose rows sum to 1.
     """
     radius = min(radius, size - 1)
-    steps = np.arange(radius + 1, dtype="float32")
+    steps = ops.arange(radius + 1, dtype="float32")
     taps = ops.exp(-0.5 * ops.square(steps / ops.expand_dims(sigma, -1)))
-    taps = ops.where(ops.expand_dims(blur, -1), taps, (steps == 0).astype("float32"))
-    # Each tap but the middle one is used twice.
-    uses = np.where(steps == 0, 1.0, 2.0).astype("float32")
-    taps = taps / ops.sum(taps * uses, axis=-1, keepdims=True)
-    matrices = ops.matmul(taps, _places_of_taps(radius, size))
+    middle = ops.cast(steps == 0, "float32")
+    taps = ops.where(ops.expand_dims(blur, -1), taps, middle)
+    # All but the middle one are used twice.
+    taps = taps / ops.sum(taps * (2.0 - middle), axis=-1, keepdims=True)
+    matrices = ops.matmul(taps, ops.convert_to_tensor(_places_of_taps(radius, size)))
     return ops.reshape(matrices, (-1, *taps.shape[1:-1], size, size))
 
 

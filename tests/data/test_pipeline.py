@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 
+import keras_mvssl
+from keras_mvssl.data import batches
 from keras_mvssl.data import multiview
 from keras_mvssl.views import Augmentation
 from keras_mvssl.views import KerasCVViews
+from keras_mvssl.views import RandomViews
 
 AUGMENTATION = Augmentation(size=8)
 
@@ -34,17 +38,17 @@ def test_same_views_for_any_workers_and_from_any_step(source, batch_size):
     rng = np.random.default_rng(0)
     images = source(rng.integers(0, 256, (300, 12, 12, 3), dtype="uint8"))
 
-    def batches(count, **arguments):
+    def first(count, **arguments):
         views = KerasCVViews(AUGMENTATION, 3)
         return take(multiview(images, views, batch_size, **arguments), count)
 
-    one = batches(7, workers=1)
+    one = first(7, workers=1)
     assert one[0].shape == (batch_size, 3, 8, 8, 3)
-    np.testing.assert_array_equal(batches(7, workers=4), one)
-    np.testing.assert_array_equal(batches(2, start_step=5, workers=4), one[5:])
+    np.testing.assert_array_equal(first(7, workers=4), one)
+    np.testing.assert_array_equal(first(2, start_step=5, workers=4), one[5:])
     flat = np.concatenate(one).reshape(-1, 8 * 8 * 3)
     assert len(np.unique(flat, axis=0)) == len(flat)
-    assert (np.array(batches(1, seed=1)) != one[0]).any()
+    assert (np.array(first(1, seed=1)) != one[0]).any()
 
 
 @pytest.mark.parametrize("source", [np.asarray, as_stream], ids=["array", "stream"])
@@ -102,3 +106,49 @@ def test_endless_data_sets_of_others_need_a_length(model):
 def test_bad_input(images, batch_size, message):
     with pytest.raises(ValueError, match=message):
         multiview(images, copies, batch_size)
+
+
+def pixels(stream, count):
+    """The first pixel of each image of some batches of `batches`."""
+    if isinstance(stream, tf.data.Dataset):
+        read = take(stream, count)
+    else:
+        read = [ops.convert_to_numpy(stream[index][0]) for index in range(count)]
+    assert all(batch.dtype == "uint8" for batch in read)
+    return np.array(read)[:, :, 0, 0, 0]
+
+
+@pytest.mark.parametrize("source", [np.asarray, as_stream], ids=["array", "stream"])
+def test_batches_of_images_in_a_new_order_each_epoch(source):
+    stream = batches(source(numbered(34)), batch_size=10)
+    assert stream.steps_per_epoch == 3
+    read = pixels(stream, 7)
+    first, second = read[:3].ravel(), read[3:6].ravel()
+    assert len(set(first)) == len(set(second)) == 30 and (first != second).any()
+    again = batches(source(numbered(34)), 10, start_step=4)
+    np.testing.assert_array_equal(pixels(again, 3), read[4:])
+    assert (pixels(batches(source(numbered(34)), 10, seed=1), 3) != read[:3]).any()
+
+
+@pytest.mark.parametrize("source", [np.asarray, as_stream], ids=["array", "stream"])
+def test_fits_batches_of_images(model, source):
+    views = RandomViews(Augmentation(size=12), 2)
+    model = keras_mvssl.MultiViewModel(model.encoder, model.projector, views)
+    model.compile()
+    images = np.random.default_rng(0).integers(0, 256, (20, 16, 14, 3), dtype="uint8")
+    model.fit(batches(source(images), batch_size=8), epochs=3, verbose=0)
+    assert int(views.step) == int(model.optimizer.iterations) == 6
+
+
+def test_batches_refuse_bad_input():
+    for images, batch_size, message in (
+        (numbered(4), 1, "`batch_size`.*batch_size=1"),
+        (numbered(4), 5, "must not exceed"),
+        (numbered(4)[0], 2, r"\(N, H, W, C\)"),
+        (numbered(4) / 255.0, 2, "Multiply"),
+        ((numbered(4), np.arange(4)), 2, "without labels"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            batches(images, batch_size)
+    with pytest.raises(ValueError, match="`start_step`.*-1"):
+        batches(numbered(4), 2, start_step=-1)

@@ -212,3 +212,72 @@ def test_parts_that_do_not_fit():
     )
     with pytest.raises(ValueError, match="pooled"):
         mv.MultiViewModel(unpooled, mv.models.Projector(64))
+
+
+# A model that makes its own views
+
+
+@pytest.fixture
+def of_images(model):
+    """The same model, with views of its own."""
+    views = mv.views.RandomViews(mv.views.Augmentation(size=12), 3)
+    model = mv.MultiViewModel(model.encoder, model.projector, views)
+    model.compile(optimizer=keras.optimizers.SGD(0.01))
+    return model
+
+
+def test_trains_on_images_as_on_their_views(of_images, model, images):
+    model.set_weights(of_images.get_weights()[:-1])  # all but the step
+    of_images.fit(images, batch_size=8, shuffle=False, epochs=2, verbose=0)
+    for step in (0, 1):
+        views = ops.convert_to_numpy(of_images.views(images, step=step))
+        model.fit(np.array(views), batch_size=8, shuffle=False, verbose=0)
+    assert int(of_images.views.step) == 2
+    for got, expected in zip(
+        helpers.weights_of(of_images), helpers.weights_of(model), strict=False
+    ):
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_outside_training_one_clean_view_or_always_the_same(of_images, images):
+    assert of_images.predict(images, verbose=0).shape == (8, 1, 8)
+    clean = of_images.projector(of_images.encoder(images))
+    np.testing.assert_allclose(
+        of_images.predict(images, verbose=0)[:, 0],
+        ops.convert_to_numpy(clean),
+        atol=1e-4,
+    )
+    one, other = (of_images.evaluate(images, batch_size=8, verbose=0) for _ in range(2))
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+    assert one[0] > 0 and int(of_images.views.step) == 0
+    # Random views, not one clean view V times: they differ.
+    assert one[1] > 1e-3
+    history = of_images.fit(
+        images, batch_size=8, validation_data=images, verbose=0
+    ).history
+    assert set(history) >= {"loss", "val_loss"}
+
+
+def test_own_views_go_on_after_saving(of_images, images, tmp_path):
+    of_images.fit(images, batch_size=4, verbose=0)
+    of_images.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert int(loaded.views.step) == 2 and loaded.views.views == 3
+    for model in (of_images, loaded):
+        model.fit(images, batch_size=8, shuffle=False, verbose=0)
+    for one, other in zip(
+        helpers.weights_of(of_images), helpers.weights_of(loaded), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_own_views_must_fit(model, images):
+    def build(views):
+        return mv.MultiViewModel(model.encoder, model.projector, views)
+
+    with pytest.raises(ValueError, match="must take views of size .16, 16"):
+        build(mv.views.RandomViews(mv.views.Augmentation(size=16), 2))
+    with pytest.raises(ValueError, match="`views` must be a RandomViews.*Received"):
+        build(mv.views.Augmentation(size=12))
+    with pytest.raises(ValueError, match="Views must have shape.*RandomViews"):
+        model.fit(images, verbose=0)
