@@ -93,6 +93,8 @@ def test_views_on_the_device(recipe, tmp_path, precision):
 WITHOUT_TENSORFLOW = """
 import sys
 
+import keras  # torch looks for TensorFlow, without importing it
+
 
 class Missing:
     def find_spec(self, name, *args):
