@@ -11,7 +11,8 @@ from keras_mvssl.models.parts import check_views_layer
 from keras_mvssl.models.parts import output_size
 
 # The step whose views are seen in evaluation: one that training does not reach.
-EVALUATION_STEP = 2**31 - 1
+# (Keras takes the remainder by 2**31 - 2 of seeds on TensorFlow.)
+EVALUATION_STEP = 2**30
 
 
 @keras.saving.register_keras_serializable("keras_mvssl")

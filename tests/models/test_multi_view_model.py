@@ -8,6 +8,7 @@ from keras import ops
 
 import helpers
 import keras_mvssl as mv
+from keras_mvssl.models.multi_view_model import EVALUATION_STEP
 from models.one_step import one_step
 
 
@@ -250,6 +251,10 @@ def test_outside_training_one_clean_view_or_always_the_same(of_images, images):
     one, other = (of_images.evaluate(images, batch_size=8, verbose=0) for _ in range(2))
     np.testing.assert_allclose(one, other, rtol=1e-5)
     assert one[0] > 0 and int(of_images.views.step) == 0
+    of_evaluation = of_images.views(images, step=EVALUATION_STEP)
+    for step in (0, 1, 2):
+        of_training = of_images.views(images, step=step)
+        assert float(ops.max(ops.absolute(of_training - of_evaluation))) > 1
     # Random views, not one clean view V times: they differ.
     assert one[1] > 1e-3
     history = of_images.fit(

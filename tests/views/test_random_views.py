@@ -370,6 +370,8 @@ def test_bad_input():
         layer(images() / 255.0, step=0)
     with pytest.raises(ValueError, match="within.*Received: minimum=-100"):
         layer(images() - 100.0, step=0)
+    with pytest.raises(ValueError, match="within.*Received"):
+        layer(images().astype("int32") + 200, step=0)
 
 
 # The two engines
