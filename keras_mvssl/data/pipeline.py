@@ -1,5 +1,6 @@
 """From images to an endless, reproducible stream of batches of views, or of images."""
 
+import math
 import numbers
 
 import keras
@@ -9,9 +10,9 @@ from keras_mvssl import distribution
 from keras_mvssl.checks import check_pixels
 from keras_mvssl.data.splits import MEMORY_LIMIT
 
-# Images that one worker augments at a time. Enough to be efficient, few enough that
-# their float views fit in a cache, or in memory where images are large.
-CHUNK = 64
+# A worker augments at a time as many images as have this many values in all: few
+# enough that their float views fit in a cache, enough to be efficient.
+CHUNK_VALUES = 2**17
 # Images in the shuffle buffer of a data set that streams.
 SHUFFLE_BUFFER = 10_000
 
@@ -64,12 +65,13 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
         raise ValueError(f"`workers` must be at least 1. Received: workers={workers}")
     is_stream = isinstance(images, tf.data.Dataset)
     make_chunks = _chunks_of_stream if is_stream else _chunks_of_array
-    chunks, steps_per_epoch = make_chunks(tf, images, batch_size, seed, start_step)
+    chunks, is_whole, steps_per_epoch = make_chunks(
+        tf, images, batch_size, seed, start_step
+    )
 
     def make_views(chunk, step, offset):
         made = views(chunk, step, offset, batch_size)
         # A static batch size lets the loss choose the cheaper of two computations.
-        is_whole = batch_size <= CHUNK
         return (
             tf.ensure_shape(made, (batch_size, *made.shape[1:])) if is_whole else made
         )
@@ -77,7 +79,7 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
     stream = chunks.map(
         make_views, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True
     )
-    if batch_size > CHUNK:
+    if not is_whole:
         stream = stream.rebatch(batch_size, drop_remainder=True)
     stream = stream.prefetch(2)
     stream.steps_per_epoch = steps_per_epoch
@@ -176,21 +178,24 @@ def _check_array(images, batch_size):
     return images
 
 
-def _offsets(batch_size):
-    return np.arange(0, batch_size, CHUNK)
+def _chunk_size(shape, batch_size):
+    """How many images of this shape are augmented at a time."""
+    values = math.prod(x or 1 for x in shape)
+    return min(max(1, CHUNK_VALUES // values), batch_size)
 
 
 def _chunks_of_array(tf, images, batch_size, seed, start_step):
     images = _check_array(images, batch_size)
     steps_per_epoch = len(images) // batch_size
-    chunks_per_step = len(_offsets(batch_size))
+    chunk_size = _chunk_size(images.shape[1:], batch_size)
+    chunks_per_step = math.ceil(batch_size / chunk_size)
     pixels = tf.constant(images)
 
     def chunk(index):
         step, part = index // chunks_per_step, index % chunks_per_step
         epoch, place = step // steps_per_epoch, (step % steps_per_epoch) * batch_size
-        offset = part * CHUNK
-        places = place + tf.range(offset, tf.minimum(offset + CHUNK, batch_size))
+        offset = part * chunk_size
+        places = place + tf.range(offset, tf.minimum(offset + chunk_size, batch_size))
         # A permutation of all images, a new one for each epoch, computed pointwise.
         rows = tf.random.experimental.index_shuffle(
             places, tf.stack([seed, epoch]), len(images) - 1
@@ -199,18 +204,20 @@ def _chunks_of_array(tf, images, batch_size, seed, start_step):
 
     first = start_step * chunks_per_step
     chunks = tf.data.Dataset.range(first, np.iinfo("int64").max).map(chunk)
-    return chunks, steps_per_epoch
+    return chunks, chunk_size == batch_size, steps_per_epoch
 
 
 def _chunks_of_stream(tf, images, batch_size, seed, start_step):
+    stream, steps = _batches_of_stream(tf, images, batch_size, seed, start_step)
+    chunk_size = _chunk_size(images.element_spec.shape, batch_size)
+
     def split(step, batch):
-        offsets = tf.constant(_offsets(batch_size), tf.int32)
+        offsets = tf.range(0, batch_size, chunk_size)
         return tf.data.Dataset.from_tensor_slices(offsets).map(
-            lambda at: (batch[at : at + CHUNK], step + start_step, at)
+            lambda at: (batch[at : at + chunk_size], step + start_step, at)
         )
 
-    stream, steps = _batches_of_stream(tf, images, batch_size, seed, start_step)
-    return stream.enumerate().flat_map(split), steps
+    return stream.enumerate().flat_map(split), chunk_size == batch_size, steps
 
 
 def _batches_of_stream(tf, images, batch_size, seed, start_step):
@@ -230,7 +237,7 @@ def _batches_of_stream(tf, images, batch_size, seed, start_step):
         _check_count(count, batch_size)
         steps_per_epoch = count // batch_size
     first = (
-        list(images.take(CHUNK).as_numpy_iterator()) if spec.dtype != "uint8" else []
+        list(images.take(16).as_numpy_iterator()) if spec.dtype != "uint8" else []
     )
     check_pixels(np.array(first))
 
