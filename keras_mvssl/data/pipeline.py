@@ -236,9 +236,7 @@ def _batches_of_stream(tf, images, batch_size, seed, start_step):
     if count != tf.data.UNKNOWN_CARDINALITY:
         _check_count(count, batch_size)
         steps_per_epoch = count // batch_size
-    first = (
-        list(images.take(16).as_numpy_iterator()) if spec.dtype != "uint8" else []
-    )
+    first = list(images.take(16).as_numpy_iterator()) if spec.dtype != "uint8" else []
     check_pixels(np.array(first))
 
     def epoch(index):

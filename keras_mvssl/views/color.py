@@ -82,17 +82,21 @@ def hue_matrix(turn):
     return kept + ops.cos(angle) * cos + ops.sin(angle) * sin
 
 
-def mean_gray(images, rows, columns):
+def mean_gray(planes, rows, columns):
     """The mean gray of views that are still to be resampled, `(B, V)`.
 
     Args:
-        images: `(B, H, W, C)`, float32.
+        planes: Images `(B, H, C, W)`, float32.
         rows, columns: The matrices of `resampling.resample`.
     """
-    weights = ops.convert_to_tensor(gray_weights(images.shape[-1]))
-    gray = ops.sum(images * weights, axis=-1)
-    gray = ops.matmul(ops.mean(rows, axis=2), gray)
-    return ops.sum(gray * ops.mean(columns, axis=2), axis=-1)
+    height, channels, width = planes.shape[1:]
+    means = ops.matmul(
+        ops.mean(rows, axis=2), ops.reshape(planes, (-1, height, channels * width))
+    )
+    means = ops.reshape(means, (-1, rows.shape[1], channels, width))
+    means = ops.sum(means * ops.mean(columns, axis=2, keepdims=True), axis=-1)
+    weights = ops.convert_to_tensor(gray_weights(channels))
+    return ops.sum(means * weights, axis=-1)
 
 
 def _of_matrix(scalar):

@@ -165,9 +165,10 @@ class RandomViews(keras.layers.Layer):
     def _augment(self, images, draws):
         a = self.augmentation
         rows, columns = self._matrices(images, draws)
-        views = resampling.resample(ops.swapaxes(images, 2, 3), rows, columns)
+        planes = ops.swapaxes(images, 2, 3)
+        views = resampling.resample(planes, rows, columns)
         if a.changes_color:
-            gray = color.mean_gray(images, rows, columns)
+            gray = color.mean_gray(planes, rows, columns)
             gain, offset = color.color_map(a, draws, gray, images.shape[-1])
             if len(gain.shape) == 4:
                 views = ops.matmul(ops.expand_dims(gain, 2), views)
