@@ -30,8 +30,9 @@ class Recipe:
         image_size: Pixels that images are resized to when loaded; None keeps theirs.
         views: Views of each image.
         augment: Who makes the views: `"kerascv"`, KerasCV layers on the CPU while the
-            device trains, which suits images that stream; or `"device"`,
-            `RandomViews`, which suits small images in memory and fast accelerators.
+            device trains, which suits images that the CPU decodes anyway; or
+            `"device"`, `RandomViews`, which suits images in memory, CPUs that have
+            nothing to spare, and fast accelerators.
         fraction: Share of the images to pretrain on.
         backbone: `"tiny"`, `"resnet18"` or `"resnet50"`.
         stem: Stem of the backbone, `"cifar"` or `"imagenet"`. No flag.
@@ -42,6 +43,8 @@ class Recipe:
         epochs: Passes over the images.
         steps_per_epoch: Steps of an epoch; None for a whole pass.
         batch_size: Images per step.
+        steps_per_execution: Steps that the backend runs at a time, without Python in
+            between; epochs are rounded down to a multiple. 1 on torch.
         accumulate: Steps whose gradients are averaged before weights change. The
             statistics of the loss remain those of one batch: this does not replace a
             larger one.
@@ -71,6 +74,7 @@ class Recipe:
     epochs: int = 100
     steps_per_epoch: int | None = None
     batch_size: int = 256
+    steps_per_execution: int = 1
     accumulate: int = 1
     precision: str = "float32"
     learning_rate: float = 1e-3
@@ -114,6 +118,7 @@ class Recipe:
         smallest = {"views": 2, "batch_size": 2, "epochs": 1, "projector_dim": 1}
         smallest |= {
             "accumulate": 1,
+            "steps_per_execution": 1,
             "steps_per_epoch": 1,
             "probe_every": 1,
             "workers": 1,

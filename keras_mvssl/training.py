@@ -88,6 +88,12 @@ def run(recipe, workdir):
             "The number of images is not known: say how long an epoch is with "
             "`steps_per_epoch`. Received: steps_per_epoch=None"
         )
+    if steps < recipe.steps_per_execution:
+        raise ValueError(
+            f"An epoch of {steps} steps has none of so many. "
+            f"Received: steps_per_execution={recipe.steps_per_execution}"
+        )
+    steps -= steps % recipe.steps_per_execution
     compile_model(model, recipe, steps)
 
     probes = _probes(recipe, splits)
@@ -198,7 +204,12 @@ def compile_model(model, recipe, steps_per_epoch):
         else None,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(optimizer=optimizer, loss=recipe.loss())
+    model.compile(
+        optimizer=optimizer,
+        loss=recipe.loss(),
+        steps_per_execution=recipe.steps_per_execution,
+    )
+    model.make_train_function()  # Refuses now what the backend cannot do.
 
 
 @contextlib.contextmanager

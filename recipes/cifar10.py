@@ -12,6 +12,9 @@ normalised here: standardising makes the loss blind to the scale of features, an
 paper does not mention it. The authors train a ResNet-50 for 100 epochs on batches of
 128 with Adam at a constant 1e-3. Here it is a ResNet-18, on batches of 64 at a rate
 that warms up to 3e-3 and decays: short runs need the steps.
+
+Views are made by `RandomViews`, in the training step: the images are small and in
+memory, and no CPU keeps up with an accelerator that trains on 32 x 32 pixels.
 """
 
 from keras_mvssl.training import Recipe
@@ -29,6 +32,7 @@ RECIPE = Recipe(
         (4, 8192): 0.0004,
         (8, 8192): 0.0004,
     },
+    augment="device",
     backbone="resnet18",
     projector_dim=256,
     epochs=100,

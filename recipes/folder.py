@@ -5,6 +5,9 @@
 Sub-folders are classes, used by the probes alone; without sub-folders the images are
 unlabelled and there are no probes. Images of several sizes need `--image_size`.
 See `keras_mvssl.data.load` for folders with `train`, `test` and `unlabelled` parts.
+
+Views are made by KerasCV layers in tf.data, beside the decoding of the images and ahead
+of training. On a CPU, or where training waits for them, `--augment=device` is faster.
 """
 
 from keras_mvssl.training import Recipe

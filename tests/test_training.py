@@ -90,6 +90,22 @@ def test_views_on_the_device(recipe, tmp_path, precision):
     assert keras.config.dtype_policy().name == "float32"
 
 
+def test_several_steps_at_a_time(recipe, tmp_path):
+    recipe = dataclasses.replace(
+        recipe, augment="device", batch_size=8, steps_per_execution=2, epochs=1
+    )
+    if keras.backend.backend() == "torch":
+        with pytest.raises(ValueError, match="Received: steps_per_execution=2"):
+            training.run(recipe, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+        return
+    results = training.run(recipe, tmp_path / "run")
+    assert (results["steps"], results["views_seen"]) == (4, 4 * 8 * 3)
+    one_by_one = dataclasses.replace(recipe, steps_per_execution=1, steps_per_epoch=4)
+    again = training.run(one_by_one, tmp_path / "again")
+    assert again["loss_final"] == pytest.approx(results["loss_final"], rel=1e-4)
+
+
 WITHOUT_TENSORFLOW = """
 import sys
 
@@ -183,6 +199,8 @@ def test_refuses_a_folder_in_use(recipe, tmp_path):
         dict(augment="gpu"),
         dict(precision="float8"),
         dict(accumulate=0),
+        dict(steps_per_execution=0),
+        dict(steps_per_execution=4),
         dict(workers=2, augment="device"),
     ],
 )

@@ -43,7 +43,7 @@ def stack(augmentation, views, draws):
             Uniform(draws, max(0.0, 1 - strength), 1 + strength), base, dtype=_FLOAT32
         )
         for strength, base in (
-            (a.brightness, tf.zeros_like),
+            (a.brightness, black),
             (a.contrast, mean_gray),
             (a.saturation, gray),
         )
@@ -159,9 +159,8 @@ class Blend(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         return self.factor(shape=(batch_size, 1, 1, 1))
 
     def augment_images(self, images, transformations, **kwargs):
-        base = self.degenerate(images)
-        blended = base + transformations * (images - base)
-        return tf.clip_by_value(blended, 0.0, 255.0)
+        base = (1.0 - transformations) * self.degenerate(images)
+        return tf.clip_by_value(transformations * images + base, 0.0, 255.0)
 
 
 class RandomApply(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
@@ -187,6 +186,10 @@ class RandomApply(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         return tf.where(transformations, augmented, images)
 
 
+def black(images):
+    return tf.zeros_like(images[:, :1, :1, :1])
+
+
 def gray(images):
     """Luma of RGB, `(N, H, W, 1)`; the mean of the channels of anything else."""
     if images.shape[-1] == 3:
@@ -195,4 +198,4 @@ def gray(images):
 
 
 def mean_gray(images):
-    return tf.reduce_mean(gray(images), axis=(1, 2), keepdims=True)
+    return gray(tf.reduce_mean(images, axis=(1, 2), keepdims=True))

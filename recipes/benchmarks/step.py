@@ -37,7 +37,7 @@ ENCODERS = {
     "resnet18": lambda shape: mv.models.ResNet18(shape, stem="cifar"),
 }
 BACKBONES = flags.DEFINE_list("backbones", [*ENCODERS], "Encoders.")
-BATCH = flags.DEFINE_list("batch_sizes", ["256", "16"], "Images B for each encoder.")
+BATCH = flags.DEFINE_list("batch_sizes", ["256", "32"], "Images B for each encoder.")
 PROJECTOR = flags.DEFINE_list("projector_dims", ["128", "256"], "D for each encoder.")
 VIEWS = flags.DEFINE_list("views", ["2", "4", "8"], "Numbers of views V.")
 SIZE = flags.DEFINE_integer("size", 32, "Pixels of images and views.")
