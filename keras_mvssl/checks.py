@@ -22,16 +22,21 @@ def check_pixels(images, name="images"):
             f"`{name}` must be numbers in [0, 255]. Received: dtype={images.dtype}"
         )
     low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 255):
-        raise ValueError(
-            f"`{name}` must be within [0, 255], before any normalisation: the encoder "
-            f"normalises them itself. Received: minimum={low:g}, maximum={high:g}"
-        )
+    check_range(low, high, name)
     if np.issubdtype(images.dtype, np.floating) and 0 < high <= 1:
         raise ValueError(
             f"`{name}` are float and all within [0, 1], but pixels are expected in "
             f"[0, 255]. Multiply them by 255. Received: minimum={low:g}, "
             f"maximum={high:g}"
+        )
+
+
+def check_range(low, high, name="images"):
+    """Raises ValueError if the smallest and the largest pixel are not in [0, 255]."""
+    if not (low >= 0 and high <= 255):
+        raise ValueError(
+            f"`{name}` must be within [0, 255], before any normalisation: the encoder "
+            f"normalises them itself. Received: minimum={low:.9g}, maximum={high:.9g}"
         )
 
 

@@ -49,7 +49,7 @@ class Recipe:
             statistics of the loss remain those of one batch: this does not replace a
             larger one.
         precision: Of the network: `"float32"`, `"bfloat16"` or `"float16"`. Weights,
-            views and loss are float32 in each.
+            views and loss are float32 in each; features of the saved encoder are not.
         learning_rate: Of AdamW, at its peak; cosine decay to 0 follows.
         weight_decay: Of AdamW, not on biases and batch normalisation.
         warmup_epochs: Epochs over which the learning rate rises from 0.

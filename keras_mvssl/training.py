@@ -123,7 +123,8 @@ def run(recipe, workdir):
     probe["final"] = history.history.get("probe_accuracy", [None])[-1]
     results = {
         **records.results(recipe, model),
-        "steps": int(model.optimizer.iterations),
+        "steps": throughput.views_seen // (recipe.views * recipe.batch_size),
+        "updates": int(model.optimizer.iterations),
         "views_seen": throughput.views_seen,
         "seconds": round(throughput.seconds, 3),
         "views_per_second": round(throughput.views_seen / throughput.seconds, 1),
@@ -286,6 +287,11 @@ def _summarize(results, workdir):
         f"{results['views_seen']:,} views in {results['seconds']:.0f} s of training "
         f"({results['views_per_second']:,.0f} views/s)"
     )
+    if not results["updates"]:
+        print(
+            "No weight changed: the run was shorter than the steps that float16's loss "
+            "scale skips at first, or than those that are accumulated."
+        )
     print(f"Encoder saved to {workdir / 'encoder.keras'}")
 
 

@@ -74,13 +74,24 @@ def test_run_leaves_everything_in_its_folder(recipe, tmp_path, labelled, capsys)
     assert (other["steps"], other["pairing"]) == (3, "all")
 
 
+def test_a_run_too_short_for_float16_says_so(recipe, tmp_path, capsys):
+    recipe = dataclasses.replace(
+        recipe, augment="device", precision="float16", epochs=1, steps_per_epoch=1
+    )
+    results = training.run(recipe, tmp_path / "run")
+    assert results["steps"] == 1
+    said = "No weight changed" in capsys.readouterr().out
+    assert said == (results["updates"] == 0)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_views_on_the_device(recipe, tmp_path, precision):
     recipe = dataclasses.replace(
         recipe, augment="device", precision=precision, accumulate=2, epochs=2
     )
     results = training.run(recipe, tmp_path / "run")
-    assert (results["steps"], results["views_seen"]) == (2, 4 * 16 * 3)
+    assert (results["steps"], results["views_seen"]) == (4, 4 * 16 * 3)
+    assert results["updates"] == 2
     assert (results["augment"], results["precision"]) == ("device", precision)
     assert results["probe"]["final"] > 0.9
     model = keras.saving.load_model(tmp_path / "run/checkpoint/model.keras")

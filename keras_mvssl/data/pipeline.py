@@ -28,7 +28,9 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
     Order and views are a function of (seed, step): the same for any number of
     `workers` and on every backend; a stream entered at `start_step` goes on as if it
     had run from the start. Each call of `fit` starts a stream anew: to train on, make
-    one with `start_step=int(model.optimizer.iterations)`.
+    one with `start_step=int(model.optimizer.iterations)`. (That counts changes of the
+    weights, which are fewer than steps where gradients are accumulated, or skipped in
+    float16; `model.views.step` counts steps.)
 
     Args:
         images: `(N, H, W, C)` array, uint8 or float in [0, 255]; or a `tf.data.Dataset`

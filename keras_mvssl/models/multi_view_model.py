@@ -76,7 +76,8 @@ class MultiViewModel(keras.Model):
     def __init__(
         self, encoder, projector, views=None, name="multi_view_model", **kwargs
     ):
-        super().__init__(name=name, **kwargs)
+        # Pixels reach `views` as they are; the encoder casts for itself.
+        super().__init__(name=name, autocast=False, **kwargs)
         features = output_size(encoder, "encoder", rank=4)
         output_size(projector, "projector", rank=2)
         if projector.input_shape[-1] != features:

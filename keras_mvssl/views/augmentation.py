@@ -20,7 +20,9 @@ class Augmentation:
     image with black, with its mean gray and with its own gray version, by a factor
     drawn from [max(0, 1 - strength), 1 + strength]; hue turns by a fraction of the
     full circle drawn from [-hue, hue]. Torchvision blurs after the colour steps,
-    which gives the same where those are linear: without hue and without clipping.
+    which gives the same where those are linear: without hue and without clipping. It
+    also draws the order of the colour steps, which is fixed here, tries crops anew that
+    do not fit, which are cut here, and rounds crops to whole pixels.
 
     Args:
         size: int or `(height, width)`. Pixels of a view.
@@ -166,9 +168,9 @@ def check_views(augmentation, views, seed):
             "`views` must be an int of at least 2: the loss compares views of one "
             f"image with each other. Received: views={views!r}"
         )
-    if not isinstance(seed, numbers.Integral) or seed < 0:
+    if not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
         raise ValueError(
-            f"`seed` must be an int of at least 0. Received: seed={seed!r}"
+            f"`seed` must be an int from 0 to 2**63 - 1. Received: seed={seed!r}"
         )
 
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_mvssl import distribution
 from keras_mvssl.checks import check_pixels
+from keras_mvssl.checks import check_range
 from keras_mvssl.views import color
 from keras_mvssl.views import resampling
 from keras_mvssl.views.augmentation import check_channels
@@ -35,11 +36,14 @@ class RandomViews(keras.layers.Layer):
     weight: a model saved and loaded in the middle of training goes on with the views
     that it would have drawn.
 
-    Where it differs from `KerasCVViews`, which follows the same `Augmentation`: shrunk
-    crops are antialiased; pixels are centred at halves, as in `tf.image.resize`, so
+    Where it differs from `KerasCVViews`, which follows the same `Augmentation` (with
+    hue off, means and standard deviations of views agree within 2 % of the range):
+    shrunk crops are antialiased; pixels are centred at halves, as in `tf.image.resize`, so
     that a crop's rim is not cut by half a pixel; hue is a rotation in YIQ, which keeps
     the luma, instead of a turn of HSV, which keeps the value; colours are clipped once,
-    after all steps, and not rounded. Float32 under every dtype policy.
+    after all steps, and not rounded. Float32 under every dtype policy, by the matrix
+    products of the device, which on some accelerators round factors to TF32 or bfloat16
+    (a pixel is then off by half a level at most).
 
     Args:
         augmentation: An `Augmentation`.
@@ -50,11 +54,12 @@ class RandomViews(keras.layers.Layer):
         images: `(B, H, W, C)`, uint8 or float, in [0, 255].
         step: Optional int scalar. Gives the views of that step of training, and leaves
             the layer's own step alone.
-        offset: int scalar. Place of `images[0]` in the whole batch, where `images` is a
-            part of one. Replicas of TensorFlow know theirs.
-        batch_size: int scalar. Size of that whole batch. Defaults to `offset + B`.
+        offset: Optional int scalar. Place of `images[0]` in the whole batch, where it
+            is a part of one. Replicas of TensorFlow know theirs, others are at 0.
+        batch_size: int scalar. Size of that whole batch. Defaults to `offset + B`, or
+            to the rows of all replicas.
         training: Whether to draw views. If not, and without a step, there is one view
-            of each image: the whole of it, resized.
+            of each image: the whole of it, resized. In tf.data, give the step.
 
     Returns:
         float32 views `(B, V, h, w, C)` in [0, 255]; `(B, 1, h, w, C)` when inactive.
@@ -72,6 +77,13 @@ class RandomViews(keras.layers.Layer):
     model = keras_mvssl.MultiViewModel(encoder, projector, views=views)
     model.compile(optimizer="adam")
     model.fit(images, batch_size=256, epochs=10)  # images (N, 32, 32, 3)
+    ```
+
+    With TensorFlow, also in tf.data:
+
+    ```python
+    data = tf.data.Dataset.from_tensor_slices(images).batch(256, drop_remainder=True)
+    data = data.enumerate().map(lambda step, batch: views(batch, step=step))
     ```
     """
 
@@ -94,7 +106,7 @@ class RandomViews(keras.layers.Layer):
         )
         self.built = True
 
-    def __call__(self, images, step=None, offset=0, batch_size=None, training=None):
+    def __call__(self, images, step=None, offset=None, batch_size=None, training=None):
         distribution.refuse_foreign_graph(
             images,
             "`RandomViews` computes on the backend, which tf.data cannot call unless "
@@ -105,15 +117,18 @@ class RandomViews(keras.layers.Layer):
             images, step=step, offset=offset, batch_size=batch_size, training=training
         )
 
-    def call(self, images, step=None, offset=0, batch_size=None, training=None):
+    def call(self, images, step=None, offset=None, batch_size=None, training=None):
         self._check(images)
         if step is None and not training:
             return self._clean(images)
         if step is None:
             step = self.step.value * 1  # a copy
             self.step.assign_add(1)
-            offset, batch_size = distribution.place_in_batch(ops.shape(images)[0])
-        parameters = self.draw(step, ops.shape(images)[0], offset, batch_size)
+        count = ops.shape(images)[0]
+        if offset is None:
+            offset, whole = distribution.place_in_batch(count)
+            batch_size = whole if batch_size is None else batch_size
+        parameters = self.draw(step, count, offset, batch_size)
         return self._augment(ops.cast(images, "float32"), parameters)
 
     def draw(self, step, count, offset=0, batch_size=None):
@@ -132,6 +147,13 @@ class RandomViews(keras.layers.Layer):
         """
         if batch_size is None:
             batch_size = offset + count
+        places = offset, count, batch_size
+        known = all(isinstance(x, int) for x in places)
+        if known and not 0 <= offset <= batch_size - count:
+            raise ValueError(
+                f"The {count} images must lie within the whole batch. "
+                f"Received: offset={offset}, batch_size={batch_size}"
+            )
         key = ops.stack([ops.cast(x, "int32") for x in (self._mixed_seed, step)])
         uniform = keras.random.uniform(
             (batch_size, self.views, len(DRAWS)),
@@ -174,7 +196,8 @@ class RandomViews(keras.layers.Layer):
                 views = ops.matmul(ops.expand_dims(gain, 2), views)
             else:
                 views = _per_view(gain) * views
-            views = ops.clip(views + _per_view(offset), 0.0, 255.0)
+            views = views + _per_view(offset)
+        views = ops.clip(views, 0.0, 255.0)
         if a.solarize:
             inverted = ops.logical_and(_per_view(draws["solarize"]), views >= 128.0)
             views = ops.where(inverted, 255.0 - views, views)
@@ -219,7 +242,7 @@ class RandomViews(keras.layers.Layer):
         # Not `resample`: the matrices are the same for all.
         views = ops.matmul(columns[..., None, :, :], images)  # (B, 1, H, w, C)
         views = ops.swapaxes(ops.matmul(rows, ops.swapaxes(views, 2, 3)), 2, 3)
-        return views
+        return ops.clip(views, 0.0, 255.0)
 
     def _check(self, images):
         shape = images.shape
@@ -230,7 +253,11 @@ class RandomViews(keras.layers.Layer):
             )
         check_channels(self.augmentation, shape)
         if "uint8" not in str(images.dtype) and distribution.is_concrete(images):
-            check_pixels(ops.convert_to_numpy(images))
+            low, high = float(ops.min(images)), float(ops.max(images))
+            if low < high:
+                check_pixels(np.array([low, high]))
+            else:  # Keras builds models on torch with images of ones.
+                check_range(low, high)
 
     def compute_output_shape(self, input_shape, **kwargs):
         # One view or V, as it is called.

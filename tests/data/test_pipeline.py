@@ -6,6 +6,7 @@ from keras import ops
 import keras_mvssl
 from keras_mvssl.data import batches
 from keras_mvssl.data import multiview
+from keras_mvssl.data import pipeline
 from keras_mvssl.views import Augmentation
 from keras_mvssl.views import KerasCVViews
 from keras_mvssl.views import RandomViews
@@ -34,7 +35,8 @@ def as_stream(images):
 
 @pytest.mark.parametrize("source", [np.asarray, as_stream], ids=["array", "stream"])
 @pytest.mark.parametrize("batch_size", [4, 130], ids=["one chunk", "chunks"])
-def test_same_views_for_any_workers_and_from_any_step(source, batch_size):
+def test_same_views_for_any_workers_and_from_any_step(source, batch_size, monkeypatch):
+    monkeypatch.setattr(pipeline, "CHUNK_VALUES", 50 * 12 * 12 * 3)
     rng = np.random.default_rng(0)
     images = source(rng.integers(0, 256, (300, 12, 12, 3), dtype="uint8"))
 

@@ -286,3 +286,27 @@ def test_own_views_must_fit(model, images):
         build(mv.views.Augmentation(size=12))
     with pytest.raises(ValueError, match="Views must have shape.*RandomViews"):
         model.fit(images, verbose=0)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_float_images_reach_the_views_as_they_are(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        encoder = mv.models.TinyResNet((12, 12, 3), width=8)
+        views = mv.views.RandomViews(mv.views.Augmentation(size=12), 2)
+        model = mv.MultiViewModel(encoder, mv.models.Projector(64, 8), views)
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.compile("sgd")
+    images = np.random.default_rng(0).uniform(0, 255, (8, 12, 12, 3)).astype("float32")
+    kinds = []
+    augment = views._augment
+    views._augment = lambda x, draws: (kinds.append(str(x.dtype)), augment(x, draws))[1]
+    check = views._check
+    views._check = lambda x: (kinds.append(str(x.dtype)), check(x))
+    # The first call of `fit` builds the model, on torch with images of ones.
+    model.fit(images, batch_size=4, verbose=0)
+    model.evaluate(images, batch_size=4, verbose=0)
+    assert model.predict(images, verbose=0).shape == (8, 1, 8)
+    assert kinds and all("float32" in kind for kind in kinds)

@@ -320,9 +320,10 @@ def test_compiles_to_the_same_views():
     assert (difference > 0.01).mean() < 1e-3
 
 
-def test_in_tf_data_with_tensorflow_alone():
+def test_in_tf_data_with_tensorflow_alone(monkeypatch):
     from keras_mvssl import data
 
+    monkeypatch.setattr(data.pipeline, "CHUNK_VALUES", 30 * 12 * 12 * 3)
     layer = RandomViews(Augmentation(size=8), 2)
     if keras.backend.backend() != "tensorflow":
         with pytest.raises(ValueError, match="`KerasCVViews` in tf.data.*Received"):
@@ -354,6 +355,27 @@ def test_any_channels_precision_and_config():
     np.testing.assert_array_equal(as_numpy(low), expected)
 
 
+def test_views_stay_within_the_range():
+    x = 255 * np.random.default_rng(0).integers(0, 2, (16, 20, 14, 3), dtype="uint8")
+    colorless = dict(jitter=0, grayscale=0)
+    for changes in (dict(blur=1, solarize=0.5, **colorless), dict(hue=0.5, blur=0.5)):
+        layer = RandomViews(Augmentation(size=(32, 24), **changes), 4)
+        for views in (layer(x, step=0), layer(x)):
+            views = as_numpy(views)
+            assert views.min() >= 0 and views.max() <= 255
+
+
+def test_a_part_lies_within_its_batch():
+    layer = RandomViews(Augmentation(size=8), 2)
+    x = images()
+    whole = as_numpy(layer(x, step=0))
+    part = layer(x[4:6], training=True, offset=4, batch_size=8)
+    np.testing.assert_allclose(as_numpy(part), whole[4:6], atol=1e-3)
+    for place in (dict(offset=6, batch_size=8), dict(batch_size=1), dict(offset=-1)):
+        with pytest.raises(ValueError, match="within the whole batch.*Received: off"):
+            layer(x[:4], step=0, **place)
+
+
 def test_bad_input():
     augmentation = Augmentation(size=8)
     for arguments, name in (((augmentation, 1), "views"), (("cifar10", 2), "augmen")):
@@ -361,6 +383,8 @@ def test_bad_input():
             RandomViews(*arguments)
     with pytest.raises(ValueError, match="`seed`.*seed=-1"):
         RandomViews(augmentation, 2, seed=-1)
+    with pytest.raises(ValueError, match="`seed`.*seed=9223372036854775808"):
+        RandomViews(augmentation, 2, seed=2**63)
     layer = RandomViews(augmentation, 2)
     with pytest.raises(ValueError, match=r"\(B, H, W, C\).*\(12, 12, 3\)"):
         layer(images()[0], step=0)
@@ -440,6 +464,9 @@ if keras.backend.backend() == "tensorflow":
             lambda c: tf.constant(np.split(images, 2)[c.replica_id_in_sync_group])
         )
         views = strategy.run(lambda x: layer(x, training=True), (parts,))
+        views = np.concatenate([np.asarray(v) for v in views.values])
+        np.testing.assert_allclose(views, expected[step], atol=1e-3)
+        views = strategy.run(lambda x: layer(x, step=step), (parts,))  # of evaluation
         views = np.concatenate([np.asarray(v) for v in views.values])
         np.testing.assert_allclose(views, expected[step], atol=1e-3)
 else:
