@@ -38,12 +38,12 @@ class RandomViews(keras.layers.Layer):
 
     Where it differs from `KerasCVViews`, which follows the same `Augmentation` (with
     hue off, means and standard deviations of views agree within 2 % of the range):
-    shrunk crops are antialiased; pixels are centred at halves, as in `tf.image.resize`, so
-    that a crop's rim is not cut by half a pixel; hue is a rotation in YIQ, which keeps
-    the luma, instead of a turn of HSV, which keeps the value; colours are clipped once,
-    after all steps, and not rounded. Float32 under every dtype policy, by the matrix
-    products of the device, which on some accelerators round factors to TF32 or bfloat16
-    (a pixel is then off by half a level at most).
+    shrunk crops are antialiased; pixels are centred at halves, as in `tf.image.resize`,
+    so that a crop's rim is not cut by half a pixel; hue is a rotation in YIQ, which
+    keeps the luma, instead of a turn of HSV, which keeps the value; colours are clipped
+    once, after all steps, and not rounded. Float32 under every dtype policy, by the
+    matrix products of the device, which on some accelerators round factors to TF32 or
+    bfloat16 (a pixel is then off by half a level at most).
 
     Args:
         augmentation: An `Augmentation`.
