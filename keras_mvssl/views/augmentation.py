@@ -98,6 +98,7 @@ class Augmentation:
             or len(value) != 2
             or not all(isinstance(x, numbers.Real) for x in value)
             or not low < value[0] <= value[1] <= high
+            or math.isinf(value[1])
         ):
             raise ValueError(
                 f"`{name}` must be (low, high) with {low} < low <= high <= {high}. "

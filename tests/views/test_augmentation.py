@@ -39,6 +39,8 @@ def test_config_round_trip_and_replace():
         ("crop_area", (0.9, 0.2)),
         ("crop_aspect", (-1.0, 1.0)),
         ("blur_sigma", (0.0, 1.0)),
+        ("blur_sigma", (0.1, float("inf"))),
+        ("crop_aspect", (0.5, float("inf"))),
         ("flip", 1.5),
         ("grayscale", -0.1),
         ("brightness", -1.0),
