@@ -28,9 +28,9 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
     Order and views are a function of (seed, step): the same for any number of
     `workers` and on every backend; a stream entered at `start_step` goes on as if it
     had run from the start. Each call of `fit` starts a stream anew: to train on, make
-    one with `start_step=int(model.optimizer.iterations)`. (That counts changes of the
-    weights, which are fewer than steps where gradients are accumulated, or skipped in
-    float16; `model.views.step` counts steps.)
+    one whose `start_step` is the number of batches seen. That is
+    `int(model.optimizer.iterations)`, unless gradients are accumulated, or skipped in
+    float16: it counts changes of the weights.
 
     Args:
         images: `(N, H, W, C)` array, uint8 or float in [0, 255]; or a `tf.data.Dataset`
@@ -94,7 +94,8 @@ def batches(images, batch_size, seed=0, start_step=0):
     As `multiview`, but the model makes the views: endless, in an order that is a
     function of (seed, step), with the attribute `steps_per_epoch`. Arrays need no
     TensorFlow, and stay in the memory of the device where the backend is JAX or torch:
-    a step then moves no pixels. (Arrays of more than 4 GiB stay in main memory.)
+    a step then moves no pixels. (Arrays of more than 4 GiB stay in main memory.) To
+    train on, make one with `start_step=int(model.views.step)`.
 
     Args:
         images: `(N, H, W, C)` array, uint8 or float in [0, 255]; or a `tf.data.Dataset`

@@ -110,8 +110,8 @@ class GaussianBlur(keras_cv.layers.RandomGaussianBlur):
     """The stock layer with sigmas drawn for the whole batch, and mirrored borders.
 
     Stock, it pads with black, which darkens the rim of the image. A kernel for each
-    image is a matrix over its rows and one over its columns: products of those take
-    half the time of as many convolutions.
+    image is a matrix over its rows and one over its columns: products of those are
+    faster than a convolution for each image.
     """
 
     def _batch_augment(self, inputs):

@@ -43,7 +43,7 @@ class RandomViews(keras.layers.Layer):
     keeps the luma, instead of a turn of HSV, which keeps the value; colours are clipped
     once, after all steps, and not rounded. Float32 under every dtype policy, by the
     matrix products of the device, which on some accelerators round factors to TF32 or
-    bfloat16 (a pixel is then off by half a level at most).
+    bfloat16.
 
     Args:
         augmentation: An `Augmentation`.

@@ -13,7 +13,6 @@ the process's peak during a step (Linux only). About 15 minutes on two CPU cores
 
 import ctypes
 import itertools
-import json
 import pathlib
 import time
 
@@ -25,7 +24,7 @@ from absl import flags
 from keras import ops
 
 from keras_mvssl import distribution
-from keras_mvssl import training
+from keras_mvssl import records
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.losses import ReformulatedSSL
 from keras_mvssl.losses import VICReg
@@ -258,13 +257,13 @@ def main(argv):
         table(rows, quantity, digits)
     if OUT.value:
         result = {
-            **training.provenance(),
+            **records.provenance(),
             "batch_size": BATCH.value,
             "device": distribution.device_name(),
             "rows": rows,
         }
         path = pathlib.Path(OUT.value)
-        path.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+        records.write_json(path.with_suffix(".json"), result)
         plot(rows, path.with_suffix(".png"))
 
 

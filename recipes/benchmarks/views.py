@@ -9,7 +9,6 @@ V times; `KerasCVViews` in `data.multiview`, whose views are reproducible; and
 timed in turn, and the fastest round of each counts. About 3 minutes on two CPU cores.
 """
 
-import json
 import pathlib
 import time
 
@@ -22,7 +21,7 @@ from keras import ops
 
 import keras_mvssl as mv
 from keras_mvssl import distribution
-from keras_mvssl import training
+from keras_mvssl import records
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -178,12 +177,12 @@ def main(argv):
             print(f"{size:>4}{views:>3} " + " ".join(cells), flush=True)
     if OUT.value:
         result = {
-            **training.provenance(),
+            **records.provenance(),
             "device": distribution.device_name(),
             "rows": rows,
         }
         path = pathlib.Path(OUT.value)
-        path.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+        records.write_json(path.with_suffix(".json"), result)
         plot(rows, path.with_suffix(".png"))
 
 
