@@ -1,8 +1,19 @@
 """What is looked at while `fit` runs."""
 
+from keras_mvssl.callbacks.knn_probe import KNNProbe
 from keras_mvssl.callbacks.linear_probe import LinearProbe
 from keras_mvssl.callbacks.metrics_csv import MetricsCSV
+from keras_mvssl.callbacks.spectrum import Spectrum
 from keras_mvssl.callbacks.tensorboard import TensorBoard
 from keras_mvssl.callbacks.throughput import Throughput
+from keras_mvssl.callbacks.view_gallery import ViewGallery
 
-__all__ = ["LinearProbe", "MetricsCSV", "TensorBoard", "Throughput"]
+__all__ = [
+    "KNNProbe",
+    "LinearProbe",
+    "MetricsCSV",
+    "Spectrum",
+    "TensorBoard",
+    "Throughput",
+    "ViewGallery",
+]

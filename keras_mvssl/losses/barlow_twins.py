@@ -100,6 +100,12 @@ class BarlowTwins(MultiViewLoss):
         """The weight of the redundancy for projections of `dim` features."""
         return resolve_beta(self.beta, dim)
 
+    def prepare(self, projections):
+        z = super().prepare(projections)
+        if self.l2_normalize:
+            z = correlations.normalize_rows(z)
+        return correlations.standardize(z, per_view=self.standardization == "per_view")
+
     def terms(self, projections):
         """The two parts whose weighted sum is the loss.
 
@@ -110,10 +116,7 @@ class BarlowTwins(MultiViewLoss):
             `{"invariance": ..., "redundancy": ...}`, float32 scalars: sums over D
             features and over D(D-1) ordered pairs of features.
         """
-        z = correlations.as_projections(projections)
-        if self.l2_normalize:
-            z = correlations.normalize_rows(z)
-        z = correlations.standardize(z, per_view=self.standardization == "per_view")
+        z = self.prepare(projections)
         views = z.shape[1]
         if self.pairing == "mean" and views > 2:
             diagonal = correlations.diagonal_with_mean(z)

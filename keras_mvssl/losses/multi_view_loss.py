@@ -6,6 +6,8 @@ import numbers
 import keras
 from keras import ops
 
+from keras_mvssl.losses import correlations
+
 
 class MultiViewLoss(keras.losses.Loss):
     """A weighted sum of terms, each computed from projections `(B, V, D)`.
@@ -18,6 +20,13 @@ class MultiViewLoss(keras.losses.Loss):
     def __init__(self, name, **kwargs):
         kwargs.setdefault("dtype", "float32")  # whatever `floatx`
         super().__init__(name=name, **kwargs)
+
+    def prepare(self, projections):
+        """What the statistics of the loss are taken of: float32 `(B, V, D)`.
+
+        The projections as they are, or normalised as the loss normalises them.
+        """
+        return correlations.as_projections(projections)
 
     def terms(self, projections):
         """The terms before weighting, `{name: float32 scalar}`."""

@@ -86,7 +86,7 @@ class ReformulatedSSL(MultiViewLoss):
             `{"invariance": ..., "variance": ..., "redundancy": ...}`, float32 scalars:
             two sums over D features and one over D(D-1) ordered pairs of features.
         """
-        z = correlations.center(correlations.as_projections(projections))
+        z = correlations.center(self.prepare(projections))
         variances = ops.mean(ops.square(z), axis=(0, 1))
         rows = ops.reshape(z, (-1, z.shape[-1]))
         return {

@@ -84,7 +84,7 @@ class VICReg(MultiViewLoss):
             two means over features, and a sum over D(D-1) ordered pairs of features
             divided by D.
         """
-        z = correlations.as_projections(projections)
+        z = self.prepare(projections)
         views, dim = z.shape[1:]
         distance = 2.0 * views / (views - 1) * correlations.distance_to_mean(z)
         rows = correlations.rows(z)

@@ -3,7 +3,7 @@ import pytest
 
 from keras_mvssl.evaluation import extract_features
 from keras_mvssl.evaluation import linear_probe
-from keras_mvssl.evaluation.linear import _fit
+from keras_mvssl.evaluation.logistic import _fit
 
 
 def clusters(count=600, dim=10, classes=4, noise=1.0, seed=0):

@@ -1,0 +1,34 @@
+"""The k-nearest-neighbour probe during training."""
+
+import numbers
+
+from keras_mvssl.callbacks.probing import Probe
+from keras_mvssl.evaluation import knn
+
+
+class KNNProbe(Probe):
+    """Evaluates the frozen encoder by its nearest neighbours at the end of epochs.
+
+    As `LinearProbe`, with `evaluation.knn`: the accuracy goes into
+    `logs["knn_accuracy"]`.
+
+    Args:
+        train, test, every, batch_size, views: As of `LinearProbe`.
+        k: int. Neighbours that vote.
+
+    Example:
+
+    ```python
+    probes = [LinearProbe(*data), KNNProbe(*data, k=20)]  # share their features
+    model.fit(views, epochs=10, callbacks=probes)
+    ```
+    """
+
+    def __init__(self, train, test, every=1, batch_size=512, k=20, views=None):
+        super().__init__(train, test, every, batch_size, views)
+        if not isinstance(k, numbers.Integral) or k < 1:
+            raise ValueError(f"`k` must be an int of at least 1. Received: k={k}")
+        self.k = k
+
+    def measure(self, train, test):
+        return {f"knn_accuracy{self.suffix}": knn(train, test, k=self.k).accuracy}

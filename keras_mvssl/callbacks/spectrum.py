@@ -1,0 +1,129 @@
+"""The eigenspectrum during training, and a warning of collapse."""
+
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mvssl import evaluation
+from keras_mvssl.checks import check_pixels
+
+# Views are those of a step that training does not reach.
+_STEP = 2**30
+
+
+class Spectrum(keras.callbacks.Callback):
+    """Measures the spectrum of features and projections at the end of epochs.
+
+    Into the logs go, of the encoder's features of clean images: `alpha` and its
+    `alpha_r_squared` (where there are enough directions), `rankme`, `effective_rank`,
+    and `feature_std`, the mean over features. And of the projections of views, exactly
+    as the loss takes its statistics (`loss.prepare`, e.g. standardised), but with batch
+    normalisation in inference mode: `projection_rankme` and
+    `projection_effective_rank`. Warns once, from the second measurement on, when the
+    projections use few directions: collapse.
+
+    Args:
+        images: `(N, H, W, C)`, in [0, 255]. Some hundreds at least; as many as there
+            are features, or better ten times that, for `alpha`.
+        views: Optional `(B, V, h, w, C)`: views of some images, for the projections.
+            Not needed for models with `RandomViews`, which make them of `images`.
+        every: int >= 1. Epochs between measurements; the last epoch always has one.
+        batch_size: int. Images per forward pass.
+
+    Attributes:
+        latest: The latest `evaluation.Spectrum` of the features.
+
+    Example:
+
+    ```python
+    spectrum = keras_mvssl.callbacks.Spectrum(splits.test[0][:5000])
+    model.fit(views, epochs=10, callbacks=[spectrum])
+    ```
+    """
+
+    # Share of the directions below which projections count as collapsed.
+    FEW = 0.05
+
+    def __init__(self, images, views=None, every=1, batch_size=512):
+        super().__init__()
+        for name, value, rank in (("images", images, 4), ("views", views, 5)):
+            if value is None and name == "views":
+                continue
+            if np.ndim(value) != rank or len(value) < 2:
+                shape = "(N, H, W, C)" if rank == 4 else "(B, V, h, w, C)"
+                raise ValueError(
+                    f"`{name}` must be an array of shape {shape}, N >= 2. "
+                    f"Received: {name}.shape={np.shape(value)}"
+                )
+            check_pixels(value, name)
+        for name, value in (("every", every), ("batch_size", batch_size)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"`{name}` must be an int of at least 1. Received: {name}={value}"
+                )
+        self.images = images
+        self.views = views
+        self.every = every
+        self.batch_size = batch_size
+        self.latest = None
+
+    def on_train_begin(self, logs=None):
+        self._measured, self._warned = 0, False
+
+    def on_epoch_end(self, epoch, logs=None):
+        is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
+        if (epoch + 1) % self.every and not is_last:
+            return
+        labels = np.zeros(len(self.images), int)
+        features, _ = evaluation.extract_features(
+            self.model.encoder, (self.images, labels), self.batch_size
+        )
+        found = self.latest = evaluation.spectrum(features)
+        if found.power_law is not None:
+            logs["alpha"] = found.power_law.alpha
+            logs["alpha_r_squared"] = found.power_law.r_squared
+        logs["rankme"] = found.rankme
+        logs["effective_rank"] = found.effective_rank
+        logs["feature_std"] = float(found.std.mean())
+        projections = self._projections()
+        if projections is not None:
+            logs["projection_rankme"] = evaluation.rankme(projections)
+            rank = evaluation.effective_rank(projections)
+            logs["projection_effective_rank"] = rank
+            self._measured += 1
+            self._warn(rank, projections.shape[-1])
+
+    def _projections(self):
+        model = self.model
+        views = self.views
+        if views is None and model.views is not None:
+            made = model.views(self.images[: self.batch_size], step=_STEP)
+            views = ops.convert_to_numpy(made)
+        if views is None:
+            return None
+        views = np.asarray(views)
+        flat = views.reshape(-1, *views.shape[2:])
+        features, _ = evaluation.extract_features(
+            model.encoder, (flat, np.zeros(len(flat), int)), self.batch_size
+        )
+        projections = model.projector.predict_on_batch(features)
+        projections = np.asarray(projections, "float32")
+        projections = projections.reshape(*views.shape[:2], -1)
+        if hasattr(model.loss, "prepare"):
+            projections = ops.convert_to_numpy(model.loss.prepare(projections))
+        return projections
+
+    def _warn(self, rank, dim):
+        few = max(2.0, self.FEW * dim)
+        if rank >= few or self._measured < 2 or self._warned or dim < 4:
+            return
+        self._warned = True
+        warnings.warn(
+            f"The {dim} projections use {rank:.1f} directions: they collapse. Try a "
+            "larger `beta`, larger batches, a lower learning rate with warm-up, or "
+            "stronger augmentation; with a small `beta` the directions also come one "
+            "after the other, and it may take longer.",
+            stacklevel=2,
+        )

@@ -1,0 +1,99 @@
+"""The k-nearest-neighbour classifier: what the geometry of features is worth."""
+
+import dataclasses
+import numbers
+
+import numpy as np
+
+from keras_mvssl.evaluation.checks import as_features
+
+# Test examples that are compared with the training set at a time.
+_CHUNK = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class KNNResult:
+    """What `knn` found.
+
+    Attributes:
+        accuracy: Share of the test examples classified rightly, in [0, 1].
+        predictions: Predicted labels of the test examples, `(N,)`.
+    """
+
+    accuracy: float
+    predictions: np.ndarray
+
+
+def knn(train, test, k=20, temperature=0.07):
+    """Classifies by the votes of the k most similar training examples.
+
+    Similarity is the cosine, a vote weighs exp(similarity / temperature). Nothing is
+    fitted or tuned, so that it shows the features as they are.
+
+    Args:
+        train: `(features, labels)`, `(N, F)` and `(N,)`, labels being ints >= 0.
+        test: The same.
+        k: int, 1 to the number of training examples. 20 and 200 are usual.
+        temperature: Positive float.
+
+    Returns:
+        A `KNNResult`.
+
+    Raises:
+        ValueError: As of `linear_probe`, and for k or a temperature out of range.
+
+    Example:
+
+    ```python
+    train, test = (extract_features(encoder, x) for x in (splits.train, splits.test))
+    print(knn(train, test, k=200).accuracy)
+    ```
+
+    Reference: Wu et al., "Unsupervised feature learning via non-parametric instance
+    discrimination" (2018), Section 3.4.
+    """
+    if not isinstance(temperature, numbers.Real) or not 0 < temperature < np.inf:
+        raise ValueError(
+            f"`temperature` must be positive. Received: temperature={temperature}"
+        )
+    train, test = as_features(train, test)
+    classes, labels = np.unique(train[1], return_inverse=True)
+    rows, similarities = nearest(train[0], test[0], k)
+    votes = np.exp((similarities - similarities[:, :1]) / temperature)
+    scores = np.zeros((len(rows), len(classes)))
+    np.add.at(scores, (np.arange(len(rows))[:, None], labels[rows]), votes)
+    predictions = classes[scores.argmax(axis=1)]
+    return KNNResult(float(np.mean(predictions == test[1])), predictions)
+
+
+def nearest(features, queries, k):
+    """The most similar rows of `features` for each query, by cosine.
+
+    Args:
+        features: `(N, F)`.
+        queries: `(M, F)`.
+        k: int, 1 to N.
+
+    Returns:
+        Rows of `features` `(M, k)`, most similar first, and their cosines `(M, k)`.
+    """
+    if not isinstance(k, numbers.Integral) or not 1 <= k <= len(features):
+        raise ValueError(
+            f"`k` must be an int from 1 to {len(features)}, the training examples. "
+            f"Received: k={k}"
+        )
+    features, queries = _unit(features), _unit(queries)
+    rows, similarities = [], []
+    for start in range(0, len(queries), _CHUNK):
+        cosines = queries[start : start + _CHUNK] @ features.T
+        best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+        near = np.take_along_axis(cosines, best, axis=1)
+        order = np.argsort(-near, axis=1, kind="stable")
+        rows.append(np.take_along_axis(best, order, axis=1))
+        similarities.append(np.take_along_axis(near, order, axis=1))
+    return np.concatenate(rows), np.concatenate(similarities)
+
+
+def _unit(x):
+    x = np.asarray(x, "float32")
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
