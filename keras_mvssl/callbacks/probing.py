@@ -84,14 +84,20 @@ class Probe(keras.callbacks.Callback):
 
     def _features(self, data):
         known = _FEATURES.setdefault(self.model, [])
-        for *key, features in known:
-            if key[0] is data and key[1] is self.views:
+        for known_data, views, features in known:
+            if _same(known_data, data) and views is self.views:
                 return features
         features = extract_features(
             self.model.encoder, data, self.batch_size, self.views
         )
         known.append((data, self.views, features))
         return features
+
+
+def _same(data, other):
+    if isinstance(data, (tuple, list)) and isinstance(other, (tuple, list)):
+        return all(a is b for a, b in zip(data, other, strict=True))
+    return data is other
 
 
 def _flat_labels(data):

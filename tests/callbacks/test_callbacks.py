@@ -1,11 +1,18 @@
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import helpers
+import keras_mvssl as mv
+from keras_mvssl.callbacks import KNNProbe
 from keras_mvssl.callbacks import LinearProbe
+from keras_mvssl.callbacks import Spectrum
 from keras_mvssl.callbacks import TensorBoard
+from keras_mvssl.callbacks import ViewGallery
+from keras_mvssl.evaluation import extract_features
 
 
 def views():
@@ -54,9 +61,123 @@ def test_probe_leaves_training_as_it_is(labelled, model):
         copy.fit(views(), batch_size=4, epochs=2, callbacks=callbacks, verbose=0)
         return helpers.weights_of(copy)
 
-    probed = train([LinearProbe(labelled, labelled)])
+    probes = [
+        LinearProbe(labelled, labelled),
+        KNNProbe(labelled, labelled),
+        Spectrum(labelled[0], views()),
+        ViewGallery(views()),
+    ]
+    probed = train(probes)
     for got, expected in zip(probed, train([])):
         np.testing.assert_array_equal(got, expected)
+
+
+def test_probes_share_features_of_the_same_data(model, labelled):
+    layer = mv.views.RandomViews(mv.views.Augmentation(size=12), 2)
+    probes = [
+        KNNProbe(tuple(labelled), (labelled[0].copy(), labelled[1]), k=5),
+        LinearProbe(labelled, labelled, protocol="ridge"),
+        KNNProbe(labelled, labelled, k=5),
+        LinearProbe(labelled, labelled, views=layer, fraction=0.5),
+    ]
+    with mock.patch(
+        "keras_mvssl.callbacks.probing.extract_features", wraps=extract_features
+    ) as extract:
+        history = model.fit(
+            views(), batch_size=4, epochs=2, callbacks=probes, verbose=0
+        ).history
+    # In each epoch clean ones, those of a copy, and those averaged over views.
+    assert extract.call_count == 2 * 3
+    names = "probe_accuracy", "knn_accuracy", "probe_accuracy_2_views_50%_labels"
+    for name in names:
+        assert len(history[name]) == 2 and min(history[name]) > 0.9
+
+
+@pytest.mark.parametrize("ready", [True, False], ids=["views", "RandomViews"])
+def test_spectrum_enters_the_logs(model, ready):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 12, 12, 3), dtype="uint8")
+    x = views()
+    if not ready:
+        layer = mv.views.RandomViews(mv.views.Augmentation(size=12), 2)
+        model = mv.MultiViewModel(model.encoder, model.projector, layer)
+        model.compile("sgd")
+        x = images
+    spectrum = Spectrum(images, views() if ready else None, batch_size=32)
+    history = model.fit(
+        x, batch_size=4, epochs=1, callbacks=[spectrum], verbose=0
+    ).history
+    features, _ = extract_features(model.encoder, (images, np.zeros(60, int)))
+    (rank,) = history["rankme"]
+    assert rank == pytest.approx(mv.evaluation.rankme(features), rel=1e-3)
+    assert history["alpha"] == [spectrum.latest.power_law.alpha]
+    if ready:
+        # What the loss standardises, in inference mode.
+        z = model.predict(views(), verbose=0)
+        z = z.reshape(-1, z.shape[-1])
+        z = (z - z.mean(axis=0)) / np.sqrt(z.var(axis=0) + 1e-5)
+        expected = mv.evaluation.effective_rank(z)
+        assert history["projection_effective_rank"][0] == pytest.approx(
+            expected, rel=1e-2
+        )
+
+
+def test_collapse_is_told_once(model):
+    images = np.random.default_rng(0).integers(0, 256, (40, 12, 12, 3), dtype="uint8")
+    last = model.projector.layers[-1]
+    kernel, *rest = last.get_weights()
+    last.set_weights([np.repeat(kernel[:, :1], kernel.shape[1], axis=1), *rest])
+    model.compile(keras.optimizers.SGD(0.0))
+    with pytest.warns(UserWarning, match="8 projections use 1.0 directions") as told:
+        model.fit(
+            views(),
+            batch_size=4,
+            epochs=4,
+            callbacks=[Spectrum(images, views())],
+            verbose=0,
+        )
+    assert len([x for x in told if "directions" in str(x.message)]) == 1
+
+
+def test_gallery_shows_the_views_of_training(model, tmp_path):
+    gallery = ViewGallery(views(), tmp_path / "deep/views.png", images=3)
+    model.fit(views(), batch_size=4, callbacks=[gallery], verbose=0)
+    assert gallery.picture.shape == (3 * 14 - 2, 2 * 14 - 2, 3)
+    np.testing.assert_array_equal(gallery.picture[:12, 14:26], views()[0, 1])
+    from PIL import Image
+
+    written = np.asarray(Image.open(tmp_path / "deep/views.png"))
+    np.testing.assert_array_equal(written, gallery.picture)
+
+
+def test_gallery_of_views_made_on_the_device(model):
+    layer = mv.views.RandomViews(mv.views.Augmentation(size=12), 2)
+    images = views()[:, 0]
+    model = mv.MultiViewModel(model.encoder, model.projector, layer)
+    model.compile("sgd")
+    stream = mv.data.batches(images, 4)
+    gallery = ViewGallery(stream, images=2)
+    model.fit(stream, epochs=1, callbacks=[gallery], verbose=0)
+    first = np.asarray(stream[0][0])
+    made = np.asarray(layer(first, step=0))
+    np.testing.assert_array_equal(gallery.picture[:12, :12], first[0])
+    np.testing.assert_allclose(gallery.picture[:12, 14:26], made[0, 0], atol=0.51)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda x: Spectrum(x[0]), r"images.shape=\(12, 12, 3\)"),
+        (lambda x: Spectrum(x / 255.0), "Multiply them by 255"),
+        (lambda x: Spectrum(x, x), r"\(B, V, h, w, C\)"),
+        (lambda x: Spectrum(x, every=0), "every=0"),
+        (lambda x: ViewGallery(x, images=0), "images=0"),
+        (lambda x: KNNProbe((x, [0, 1] * 4), (x, [0, 1] * 4), k=0), "k=0"),
+    ],
+)
+def test_callbacks_refuse(images, make, message):
+    with pytest.raises(ValueError, match=message):
+        make(images)
 
 
 def test_probe_refuses_bad_data_at_once(labelled):

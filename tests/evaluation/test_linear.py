@@ -1,8 +1,13 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 
+from keras_mvssl import views
 from keras_mvssl.evaluation import extract_features
 from keras_mvssl.evaluation import linear_probe
+from keras_mvssl.evaluation import paper_probe
+from keras_mvssl.evaluation import ridge
 from keras_mvssl.evaluation.logistic import _fit
 
 
@@ -41,12 +46,14 @@ def test_regularisation_is_chosen_where_features_are_noise():
     assert chosen.accuracy > weak.accuracy
 
 
-def test_is_deterministic_and_blind_to_scale():
+@pytest.mark.parametrize("protocol", ["logistic", "ridge"])
+def test_is_deterministic_and_blind_to_scale(protocol):
     train, test = clusters(), clusters(seed=1)
-    first, again = linear_probe(train, test), linear_probe(train, test)
+    first, again = (linear_probe(train, test, protocol) for _ in range(2))
     np.testing.assert_array_equal(first.predictions, again.predictions)
     scale = 10.0 ** np.arange(-5, 5)
-    scaled = linear_probe((train[0] * scale, train[1]), (test[0] * scale, test[1]))
+    scaled = [(x * scale, y) for x, y in (train, test)]
+    scaled = linear_probe(*scaled, protocol)
     assert scaled.accuracy == pytest.approx(first.accuracy, abs=0.01)
 
 
@@ -61,6 +68,96 @@ def test_constant_features_and_gaps_in_labels():
     x, y = clusters()
     x[:, 0] = 7.0
     assert linear_probe((x, y * 10 + 3), (x, y * 10 + 3)).accuracy > 0.7
+
+
+def ridge_reference(x, y, classes, l2):
+    """Of examples with a column of ones, which is not penalised."""
+    x = np.hstack([x, np.ones((len(x), 1))])
+    penalty = l2 * len(x) * np.eye(x.shape[1])
+    penalty[-1, -1] = 0
+    return np.linalg.solve(x.T @ x + penalty, x.T @ np.eye(classes)[y])
+
+
+@pytest.mark.parametrize("count", [300, 8], ids=["features", "examples"])
+def test_ridge_solves_the_normal_equations(count):
+    x, y = clusters(count)
+    strengths = [1.0, 1e-2]
+    for l2, weights in zip(strengths, ridge.fit_path(x, y, 4, strengths)):
+        np.testing.assert_allclose(weights, ridge_reference(x, y, 4, l2), atol=1e-5)
+
+
+@pytest.mark.parametrize("protocol", ["logistic", "ridge", "paper"])
+def test_protocols_agree_with_each_other_and_with_scikit_learn(protocol):
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    train, test = clusters(2000, 30, 10, 1.7), clusters(4000, 30, 10, 1.7, seed=1)
+    grid = [
+        linear_model.LogisticRegression(C=c, max_iter=1000).fit(*train).score(*test)
+        for c in (1e-3, 1e-2, 1e-1, 1.0)
+    ]
+    accuracy = linear_probe(train, test, protocol).accuracy
+    assert accuracy == pytest.approx(max(grid), abs=0.015 + (protocol == "ridge") / 50)
+
+
+def test_paper_protocol_takes_the_steps_of_adam():
+    keras = pytest.importorskip("keras")
+    x, y = clusters(512)
+    x = x.astype("float32")
+    with mock.patch.object(paper_probe, "EPOCHS", 3):
+        weights = paper_probe.fit(x, y, 4)
+    layer = keras.layers.Dense(4)
+    layer.build((None, 10))
+    bound = 1 / np.sqrt(10)
+    start = np.random.default_rng(0).uniform(-bound, bound, (11, 4))
+    layer.set_weights([start[:-1], start[-1]])
+    model = keras.Sequential([keras.Input((10,)), layer])
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), loss)
+    model.fit(x, np.eye(4)[y], batch_size=512, epochs=3, verbose=0)
+    np.testing.assert_allclose(weights[:-1], layer.get_weights()[0], atol=1e-5)
+
+
+def test_few_labels():
+    train, test = clusters(5000, noise=1.5), clusters(2000, noise=1.5, seed=1)
+    accuracies = [
+        linear_probe(train, test, fraction=fraction).accuracy
+        for fraction in (0.0001, 0.01, 1.0)
+    ]
+    assert accuracies[0] < accuracies[1] < accuracies[2]
+    # The least is one of each class.
+    alone = linear_probe(train, test, fraction=1e-9)
+    assert set(np.unique(alone.predictions)) == set(range(4))
+
+
+@pytest.mark.parametrize("protocol", ["logistic", "ridge", "paper"])
+@pytest.mark.parametrize("classes", [2, 100])
+def test_repeated_constant_and_correlated_features(protocol, classes):
+    (x, y), (x_test, y_test) = (
+        clusters(4000, 20, classes, 0.3, seed) for seed in (0, 1)
+    )
+    rng = np.random.default_rng(5)
+    mix = rng.normal(size=(20, 20)) @ np.diag(10.0 ** -np.arange(0, 4, 0.2))
+
+    def spoil(x):
+        return np.hstack([x, x, np.full((len(x), 3), 5.0), x @ mix])
+
+    with mock.patch.object(paper_probe, "EPOCHS", 30):
+        result = linear_probe((spoil(x), y), (spoil(x_test), y_test), protocol)
+    assert result.accuracy > 0.95
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (dict(protocol="svm"), "protocol='svm'"),
+        (dict(l2=-1.0), "l2=-1.0"),
+        (dict(l2=0.1, protocol="paper"), "l2=0.1, protocol='paper'"),
+        (dict(fraction=0), "fraction=0"),
+        (dict(fraction=2), "fraction=2"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        linear_probe(clusters(), clusters(), **settings)
 
 
 @pytest.mark.parametrize(
@@ -98,3 +195,16 @@ def test_features_of_a_stream(model, labelled):
     expected = extract_features(model.encoder, labelled, 16)
     for a, b in zip(got, expected):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_features_averaged_over_views(model, labelled):
+    layer = views.RandomViews(views.Augmentation(size=12), 3, seed=4)
+    got, labels = extract_features(model.encoder, labelled, 16, views=layer)
+    again, _ = extract_features(model.encoder, labelled, 16, views=layer)
+    np.testing.assert_array_equal(got, again)
+    np.testing.assert_array_equal(labels, labelled[1])
+    made = np.asarray(layer(labelled[0][:16], step=2**30 + 1))
+    flat = model.encoder.predict(made.reshape(-1, 12, 12, 3), verbose=0)
+    expected = flat.reshape(16, 3, -1).mean(axis=1)
+    np.testing.assert_allclose(got[:16], expected, atol=1e-4)
+    assert int(layer.step) == 0
