@@ -1,5 +1,6 @@
 """What a run writes down of itself."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -9,6 +10,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import time
 
 import keras
 
@@ -72,6 +74,29 @@ def provenance():
         "versions": {"python": platform.python_version(), **distribution.versions()},
         "cpu_cores": os.cpu_count(),
     }
+
+
+class Clock:
+    """Adds up the seconds of the parts of a run."""
+
+    def __init__(self):
+        self.seconds = {}
+
+    @contextlib.contextmanager
+    def part(self, name):
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._add(name, time.perf_counter() - start)
+
+    def move(self, source, target, seconds):
+        """Counts some seconds of one part as another's."""
+        self._add(source, -seconds)
+        self._add(target, seconds)
+
+    def _add(self, name, seconds):
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 3)
 
 
 def write_json(path, content):

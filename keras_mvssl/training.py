@@ -1,24 +1,25 @@
 """Recipes: settings, a run, and a command line for it."""
 
-import contextlib
 import dataclasses
 import datetime
 import pathlib
 import sys
 
 import keras
+import numpy as np
 from absl import app
 from absl import flags
 
 from keras_mvssl import callbacks
 from keras_mvssl import command_line
 from keras_mvssl import data
+from keras_mvssl import diagnostics
 from keras_mvssl import distribution
 from keras_mvssl import evaluation
-from keras_mvssl import models
+from keras_mvssl import parts
 from keras_mvssl import progress
 from keras_mvssl import records
-from keras_mvssl import views
+from keras_mvssl import report
 from keras_mvssl.recipe import BACKBONES
 from keras_mvssl.recipe import ENGINES
 from keras_mvssl.recipe import PRECISIONS
@@ -26,7 +27,7 @@ from keras_mvssl.recipe import Recipe
 from keras_mvssl.records import provenance
 from keras_mvssl.views import Augmentation
 
-__all__ = ["Recipe", "build_model", "compile_model", "main", "provenance", "run"]
+__all__ = ["Recipe", "main", "provenance", "run"]
 
 # Raw pixels are probed at this size at most, so that the probe stays affordable.
 PIXELS = 32
@@ -39,7 +40,8 @@ def run(recipe, workdir):
         recipe: A `Recipe`.
         workdir: Folder for the run: new or empty. It receives `config.json`,
             `metrics.csv` (a row per epoch), `results.json`, `encoder.keras`,
-            `checkpoint/model.keras` (after every epoch) and `tensorboard/`.
+            `checkpoint/model.keras` (after every epoch), `tensorboard/`, `views.png`,
+            `diagnostics.npz` and, of all these, `report.html`.
 
     Returns:
         The contents of `results.json`, a dict. `results["probe"]` holds the accuracy
@@ -65,12 +67,14 @@ def run(recipe, workdir):
             f"other files. Received: workdir={workdir}"
         )
     keras.utils.set_random_seed(recipe.seed)
+    clock = records.Clock()
     name = recipe.dataset
     if name == "folder":
         name = f"folder:{recipe.data_dir}"
-    splits = data.load(
-        name, recipe.data_dir, recipe.fraction, recipe.seed, recipe.image_size
-    )
+    with clock.part("data and model"):
+        splits = data.load(
+            name, recipe.data_dir, recipe.fraction, recipe.seed, recipe.image_size
+        )
     size = splits.image_shape[:2]
     augmentation = recipe.augmentation or Augmentation(size=size)
     if augmentation.needs_rgb and splits.image_shape[-1] != 3:
@@ -79,9 +83,9 @@ def run(recipe, workdir):
             "`augmentation` without them. "
             f"Received: images of shape {splits.image_shape}"
         )
-    with _precision(recipe.precision):
-        model = build_model(recipe, augmentation, splits.image_shape)
-    stream = _stream(recipe, augmentation, splits.pretrain)
+    with clock.part("data and model"):
+        model = parts.build_model(recipe, augmentation, splits.image_shape)
+        stream = parts.make_stream(recipe, augmentation, splits.pretrain)
     steps = recipe.steps_per_epoch or stream.steps_per_epoch
     if steps is None:
         raise ValueError(
@@ -94,32 +98,34 @@ def run(recipe, workdir):
             f"Received: steps_per_execution={recipe.steps_per_execution}"
         )
     steps -= steps % recipe.steps_per_execution
-    compile_model(model, recipe, steps)
+    parts.compile_model(model, recipe, steps)
 
-    probes = _probes(recipe, splits)
+    throughput = callbacks.Throughput(recipe.views * recipe.batch_size)
+    watchers = parts.make_callbacks(
+        recipe, augmentation, splits, stream, workdir, throughput
+    )
     _describe(recipe, splits, model, steps)
-    probe = _baselines(model, splits)
+    with clock.part("probes of the baselines"):
+        probe = _baselines(model, splits)
     workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / "checkpoint").mkdir()
     records.write_json(
         workdir / "config.json", records.config(recipe, augmentation, steps)
     )
-    throughput = callbacks.Throughput(recipe.views * recipe.batch_size)
-    history = model.fit(
-        stream,
-        epochs=recipe.epochs,
-        steps_per_epoch=steps,
-        verbose=progress.verbosity(),
-        callbacks=[
-            throughput,
-            *probes,
-            callbacks.MetricsCSV(workdir / "metrics.csv"),
-            callbacks.TensorBoard(workdir / "tensorboard"),
-            keras.callbacks.ModelCheckpoint(
-                _folder(workdir / "checkpoint/model.keras")
-            ),
-        ],
-    )
+    with clock.part("probes and logs"):
+        history = model.fit(
+            stream,
+            epochs=recipe.epochs,
+            steps_per_epoch=steps,
+            verbose=progress.verbosity(),
+            callbacks=watchers,
+        )
+    clock.move("probes and logs", "training", throughput.seconds)
     model.encoder.save(workdir / "encoder.keras")
+    if splits.train is not None:
+        with clock.part("diagnostics"):
+            found = diagnostics.collect(model.encoder, splits.train, splits.test)
+            np.savez_compressed(workdir / "diagnostics.npz", **found)
     probe["final"] = history.history.get("probe_accuracy", [None])[-1]
     results = {
         **records.results(recipe, model),
@@ -131,9 +137,12 @@ def run(recipe, workdir):
         "loss_final": history.history["loss"][-1],
         "peak_memory": distribution.peak_memory(),
         "probe": probe,
+        "class_names": list(splits.class_names),
+        "time": clock.seconds,
         **records.provenance(),
     }
     records.write_json(workdir / "results.json", results)
+    report.write([workdir], workdir / "report.html")
     _summarize(results, workdir)
     return results
 
@@ -174,70 +183,6 @@ def main(recipe):
     app.run(start)
 
 
-def build_model(recipe, augmentation, image_shape):
-    """The untrained model of a recipe."""
-    size = augmentation.size if augmentation.size == image_shape[:2] else (None, None)
-    make = BACKBONES[recipe.backbone]
-    stem = {} if recipe.backbone == "tiny" else {"stem": recipe.stem}
-    encoder = make((*size, image_shape[-1]), **stem)
-    projector = models.Projector(encoder.output_shape[-1], recipe.projector_dim)
-    layer = None
-    if recipe.augment == "device":
-        layer = views.RandomViews(augmentation, recipe.views, seed=recipe.seed)
-    return models.MultiViewModel(encoder, projector, layer)
-
-
-def compile_model(model, recipe, steps_per_epoch):
-    """Compiles with the loss of a recipe and AdamW, warm-up and cosine decay."""
-    total = steps_per_epoch * recipe.epochs
-    warmup = min(round(steps_per_epoch * recipe.warmup_epochs), total - 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else recipe.learning_rate,
-        decay_steps=total - warmup,
-        warmup_target=recipe.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.AdamW(
-        schedule,
-        weight_decay=recipe.weight_decay,
-        gradient_accumulation_steps=recipe.accumulate
-        if recipe.accumulate > 1
-        else None,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(
-        optimizer=optimizer,
-        loss=recipe.loss(),
-        steps_per_execution=recipe.steps_per_execution,
-    )
-    model.make_train_function()  # Refuses now what the backend cannot do.
-
-
-@contextlib.contextmanager
-def _precision(precision):
-    """Layers made within compute in this precision; their weights are float32."""
-    before = keras.config.dtype_policy()
-    policy = "float32" if precision == "float32" else f"mixed_{precision}"
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def _stream(recipe, augmentation, images):
-    if recipe.augment == "device":
-        return data.batches(images, recipe.batch_size, seed=recipe.seed)
-    make_views = views.KerasCVViews(augmentation, recipe.views, seed=recipe.seed)
-    return data.multiview(
-        images,
-        make_views,
-        recipe.batch_size,
-        seed=recipe.seed,
-        workers=recipe.workers,
-    )
-
-
 def _baselines(model, splits):
     if splits.train is None:
         print("There are no labels, so there are no probes.")
@@ -259,13 +204,6 @@ def _baselines(model, splits):
         accuracies[name] = evaluation.linear_probe(train, test).accuracy
         print(f"{accuracies[name]:.1%}")
     return accuracies
-
-
-def _probes(recipe, splits):
-    if splits.train is None:
-        return []
-    every = recipe.probe_every
-    return [callbacks.LinearProbe(splits.train, splits.test, every=every)]
 
 
 def _describe(recipe, splits, model, steps):
@@ -293,8 +231,4 @@ def _summarize(results, workdir):
             "scale skips at first, or than those that are accumulated."
         )
     print(f"Encoder saved to {workdir / 'encoder.keras'}")
-
-
-def _folder(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    print(f"Report: {workdir / 'report.html'}")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import helpers
+from keras_mvssl import parts
 from keras_mvssl import training
 from keras_mvssl.views import Augmentation
 
@@ -176,7 +177,7 @@ def test_views_and_projector_bring_their_beta(recipe):
 
 
 def test_weight_decay_spares_biases_and_batch_normalisation(recipe, model):
-    training.compile_model(model, recipe, steps_per_epoch=5)
+    parts.compile_model(model, recipe, steps_per_epoch=5)
     decayed = {
         v.name
         for v in model.trainable_variables

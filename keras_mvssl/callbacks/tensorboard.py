@@ -1,19 +1,30 @@
-"""Logs for TensorBoard, on every backend."""
+"""Logs and pictures for TensorBoard, without TensorFlow."""
 
+import io
 import os
+import pathlib
+import time
 
 import keras
+import numpy as np
+
+from keras_mvssl.evaluation import extract_features
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes the logs of every epoch for TensorBoard.
+    """Writes the logs of each epoch, and pictures, as event files.
 
-    Keras' callback of this name needs TensorFlow; this one uses the event writer of
-    the `tensorboard` package. List it after the callbacks whose results it should
-    show.
+    `keras.callbacks.TensorBoard` needs TensorFlow; this one needs the `tensorboard`
+    package. List it after the callbacks whose logs it should see.
 
     Args:
-        log_dir: Folder to write to.
+        log_dir: Folder for the event files.
+        gallery: Optional `ViewGallery`, listed before: its picture is shown.
+        spectrum: Optional `Spectrum`, listed before: its eigenvalues are drawn after
+            each measurement.
+        embedding: Optional labelled images, `(images, labels)` arrays: their features
+            after training are written for the embedding projector, with the images.
+        class_names: Names of the labels, for the embedding projector.
 
     Example:
 
@@ -23,33 +34,103 @@ class TensorBoard(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, log_dir):
+    def __init__(
+        self, log_dir, gallery=None, spectrum=None, embedding=None, class_names=()
+    ):
         super().__init__()
         self.log_dir = os.fspath(log_dir)
+        self.gallery = gallery
+        self.spectrum = spectrum
+        self.embedding = embedding
+        self.class_names = class_names
         self._writer = None
 
     def on_train_begin(self, logs=None):
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self._writer = EventFileWriter(self.log_dir)
+        self._drawn = None
+        if self.gallery is not None and self.gallery.picture is not None:
+            from keras_mvssl import figures
+
+            png = figures.picture(self.gallery.picture)
+            self._write_picture("views", png, self._step())
 
     def on_epoch_end(self, epoch, logs=None):
-        self._write(dict(logs or {}), step=int(self.model.optimizer.iterations))
-
-    def on_train_end(self, logs=None):
-        self._writer.close()
-
-    def _write(self, scalars, step):
-        import time
-
-        from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         values = [
             Summary.Value(tag=tag, simple_value=float(value))
-            for tag, value in scalars.items()
+            for tag, value in (logs or {}).items()
         ]
-        self._writer.add_event(
-            Event(wall_time=time.time(), step=step, summary=Summary(value=values))
-        )
+        self._write(values, self._step())
+        latest = self.spectrum and self.spectrum.latest
+        if latest is not None and latest is not self._drawn:
+            from keras_mvssl import figures
+
+            self._drawn = latest
+            png = figures.spectra({"": latest.eigenvalues})
+            self._write_picture("spectrum", png, self._step())
+
+    def on_train_end(self, logs=None):
+        if self.embedding is not None:
+            features, labels = extract_features(self.model.encoder, self.embedding)
+            names = [
+                self.class_names[label] if label < len(self.class_names) else label
+                for label in labels
+            ]
+            write_embedding(self.log_dir, features, names, self.embedding[0])
+        self._writer.close()
+
+    def _step(self):
+        return int(self.model.optimizer.iterations)
+
+    def _write(self, values, step):
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        summary = Summary(value=values)
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
         self._writer.flush()
+
+    def _write_picture(self, tag, png, step):
+        from PIL import Image
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        width, height = Image.open(io.BytesIO(png)).size
+        image = Summary.Image(
+            encoded_image_string=png, width=width, height=height, colorspace=3
+        )
+        self._write([Summary.Value(tag=tag, image=image)], step)
+
+
+def write_embedding(log_dir, features, names, images):
+    """Files for TensorBoard's embedding projector.
+
+    Args:
+        log_dir: Folder of the event files.
+        features: `(N, F)`.
+        names: Names of the N points.
+        images: `(N, H, W, C)` in [0, 255], shown at 48 pixels at most.
+    """
+    from PIL import Image
+
+    folder = pathlib.Path(log_dir)
+    np.savetxt(folder / "embedding.tsv", features, fmt="%.5g", delimiter="\t")
+    with open(folder / "labels.tsv", "w", encoding="utf-8") as file:
+        # A line a point: no name may break it.
+        file.writelines(" ".join(str(name).split()) + "\n" for name in names)
+    side = min(48, *images.shape[1:3])
+    columns = int(np.ceil(np.sqrt(len(images))))
+    sprite = Image.new("RGB", (columns * side, columns * side))
+    for i, image in enumerate(np.clip(images, 0, 255).astype("uint8")):
+        pixels = image if image.shape[-1] == 3 else np.repeat(image[..., :1], 3, -1)
+        place = (i % columns) * side, (i // columns) * side
+        sprite.paste(Image.fromarray(pixels).resize((side, side)), place)
+    sprite.save(folder / "sprite.png")
+    (folder / "projector_config.pbtxt").write_text(
+        'embeddings {\n  tensor_name: "features of test images"\n'
+        '  tensor_path: "embedding.tsv"\n  metadata_path: "labels.tsv"\n'
+        '  sprite {\n    image_path: "sprite.png"\n'
+        f"    single_image_dim: {side}\n    single_image_dim: {side}\n  }}\n}}\n"
+    )

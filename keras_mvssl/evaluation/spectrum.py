@@ -77,7 +77,7 @@ def spectrum(features, ranks=RANKS):
     positive = np.count_nonzero(eigenvalues)
     return Spectrum(
         eigenvalues=eigenvalues,
-        power_law=_fit(eigenvalues, ranks) if positive >= ranks[0] + 2 else None,
+        power_law=power_law(eigenvalues, ranks) if positive >= ranks[0] + 2 else None,
         rankme=rankme(features),
         effective_rank=_exp_entropy(eigenvalues),
         participation_ratio=_participation(eigenvalues),
@@ -123,13 +123,7 @@ def alpha_req(features, ranks=RANKS):
         learning by measuring eigenspectrum decay" (2022). The weights and ranks are
         those of the code of Ghosh et al. (2024).
     """
-    first, last = ranks
-    if not 1 <= first < last:
-        raise ValueError(
-            "`ranks` must be (first, last) with 1 <= first < last. "
-            f"Received: ranks={ranks}"
-        )
-    return _fit(covariance_eigenvalues(features), ranks)
+    return power_law(covariance_eigenvalues(features), ranks)
 
 
 def rankme(features):
@@ -183,8 +177,15 @@ def _eigenvalues(x):
     return np.where(values > error, values, 0.0)
 
 
-def _fit(eigenvalues, ranks):
-    first, last = ranks[0], min(ranks[1], np.count_nonzero(eigenvalues))
+def power_law(eigenvalues, ranks=RANKS):
+    """The fit of `alpha_req` to eigenvalues, largest first."""
+    first, last = ranks
+    if not 1 <= first < last:
+        raise ValueError(
+            "`ranks` must be (first, last) with 1 <= first < last. "
+            f"Received: ranks={ranks}"
+        )
+    last = min(last, np.count_nonzero(eigenvalues))
     if last - first < 2:
         raise ValueError(
             "A power law needs three positive eigenvalues at least between the ranks. "

@@ -1,0 +1,86 @@
+"""What a finished run keeps of its features, for the report to draw."""
+
+import numpy as np
+
+from keras_mvssl import evaluation
+from keras_mvssl.evaluation.neighbors import nearest
+
+# Test images on the map of features, and those shown with their neighbours.
+POINTS, QUERIES, NEIGHBORS = 2000, 6, 8
+# Images of a stream that neighbours are sought among.
+FROM_STREAM = 2000
+
+
+def collect(encoder, train, test):
+    """Measures frozen features and keeps what pictures of them need.
+
+    Args:
+        encoder: A `keras.Model` from images to features.
+        train, test: Labelled images, as for `evaluation.extract_features`.
+
+    Returns:
+        A dict of arrays for `numpy.savez`: `eigenvalues`; `map` `(N, 2)`, the first
+        two principal components of some test features, `map_share`, their shares of
+        the variance, and `map_labels`; `confusion` `(classes, classes)`, counts of
+        test images by label and by prediction of a linear probe, with the labels
+        themselves in `classes`; `queries`, some test images `(Q, h, w, C)`, and
+        `neighbors`, their nearest training images `(Q, K, h, w, C)`, with
+        `query_labels` and `neighbor_labels`; and the scalars `probe`, `knn_20`,
+        `knn_200`, accuracies on the test images.
+    """
+    features = [evaluation.extract_features(encoder, part) for part in (train, test)]
+    probe = evaluation.linear_probe(*features)
+    found = {
+        "eigenvalues": evaluation.covariance_eigenvalues(features[0][0]),
+        "probe": probe.accuracy,
+        **_map(*features[1]),
+        **_confusion(features[1][1], probe.predictions),
+        **_neighbors(features, train, test),
+    }
+    for k in (20, 200):
+        if k <= len(features[0][0]):
+            found[f"knn_{k}"] = evaluation.knn(*features, k=k).accuracy
+    return found
+
+
+def _map(features, labels):
+    rng = np.random.default_rng(0)
+    kept = rng.permutation(len(features))[:POINTS]
+    x = features[kept].astype("float64")
+    x -= x.mean(axis=0)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    share = s[:2] ** 2 / max(np.sum(s**2), 1e-30)
+    return {"map": u[:, :2] * s[:2], "map_share": share, "map_labels": labels[kept]}
+
+
+def _confusion(labels, predictions):
+    classes, codes = np.unique(np.append(labels, predictions), return_inverse=True)
+    actual, predicted = np.split(codes, 2)
+    counts = np.zeros((len(classes), len(classes)), int)
+    np.add.at(counts, (actual, predicted), 1)
+    return {"classes": classes, "confusion": counts}
+
+
+def _neighbors(features, train, test):
+    images, queries = _images(train), _images(test)
+    (x, labels), (x_test, test_labels) = features
+    # One of each class first, in the order of the test images.
+    _, chosen = np.unique(test_labels[: len(queries)], return_index=True)
+    chosen = [*np.sort(chosen), *range(len(queries))]
+    chosen = np.array(list(dict.fromkeys(chosen))[:QUERIES])
+    rows, _ = nearest(
+        x[: len(images)], x_test[chosen], min(NEIGHBORS, len(images), len(x))
+    )
+    return {
+        "queries": queries[chosen],
+        "query_labels": test_labels[chosen],
+        "neighbors": images[rows],
+        "neighbor_labels": labels[rows],
+    }
+
+
+def _images(data):
+    if not hasattr(data, "element_spec"):
+        return np.asarray(data[0])
+    first = data.take(FROM_STREAM).as_numpy_iterator()
+    return np.stack([image for image, _ in first])

@@ -1,0 +1,125 @@
+"""The parts of a run, as a recipe describes them."""
+
+import contextlib
+
+import keras
+import numpy as np
+
+from keras_mvssl import callbacks
+from keras_mvssl import data
+from keras_mvssl import models
+from keras_mvssl import views
+from keras_mvssl.models.multi_view_model import EVALUATION_STEP
+from keras_mvssl.recipe import BACKBONES
+
+# Test images whose spectrum is measured during training, those whose views are
+# projected for it, and those in TensorBoard's embedding projector.
+SPECTRUM, PROJECTED, EMBEDDED = 5000, 256, 1000
+
+
+def build_model(recipe, augmentation, image_shape):
+    """The untrained model of a recipe, in its precision."""
+    with _precision(recipe.precision):
+        size = (
+            augmentation.size if augmentation.size == image_shape[:2] else (None, None)
+        )
+        make = BACKBONES[recipe.backbone]
+        stem = {} if recipe.backbone == "tiny" else {"stem": recipe.stem}
+        encoder = make((*size, image_shape[-1]), **stem)
+        projector = models.Projector(encoder.output_shape[-1], recipe.projector_dim)
+        layer = None
+        if recipe.augment == "device":
+            layer = views.RandomViews(augmentation, recipe.views, seed=recipe.seed)
+        return models.MultiViewModel(encoder, projector, layer)
+
+
+def compile_model(model, recipe, steps_per_epoch):
+    """Compiles with the loss of a recipe and AdamW, warm-up and cosine decay."""
+    total = steps_per_epoch * recipe.epochs
+    warmup = min(round(steps_per_epoch * recipe.warmup_epochs), total - 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else recipe.learning_rate,
+        decay_steps=total - warmup,
+        warmup_target=recipe.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=recipe.weight_decay,
+        gradient_accumulation_steps=recipe.accumulate
+        if recipe.accumulate > 1
+        else None,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    model.compile(
+        optimizer=optimizer,
+        loss=recipe.loss(),
+        steps_per_execution=recipe.steps_per_execution,
+    )
+    model.make_train_function()  # Refuses now what the backend cannot do.
+
+
+def make_stream(recipe, augmentation, images):
+    """What `fit` is given: views, or images for a model that makes them."""
+    if recipe.augment == "device":
+        return data.batches(images, recipe.batch_size, seed=recipe.seed)
+    make_views = views.KerasCVViews(augmentation, recipe.views, seed=recipe.seed)
+    return data.multiview(
+        images,
+        make_views,
+        recipe.batch_size,
+        seed=recipe.seed,
+        workers=recipe.workers,
+    )
+
+
+def make_callbacks(recipe, augmentation, splits, stream, workdir, throughput):
+    """What watches a run, in the order in which they see each other's logs."""
+    every = recipe.probe_every
+    images = splits.pretrain if splits.test is None else splits.test
+    images = _first(images, SPECTRUM)
+    made = None
+    if recipe.augment == "kerascv":
+        make = views.KerasCVViews(augmentation, recipe.views, seed=recipe.seed)
+        made = np.asarray(make(images[:PROJECTED], EVALUATION_STEP))
+    probes = []
+    embedding = None
+    if splits.train is not None:
+        probes = [
+            callbacks.LinearProbe(splits.train, splits.test, every=every),
+            callbacks.KNNProbe(splits.train, splits.test, every=every),
+        ]
+        embedding = images[:EMBEDDED], _first(splits.test, EMBEDDED, part=1)
+    spectrum = callbacks.Spectrum(images, made, every=every)
+    gallery = callbacks.ViewGallery(stream, workdir / "views.png")
+    return [
+        throughput,
+        *probes,
+        spectrum,
+        gallery,
+        callbacks.MetricsCSV(workdir / "metrics.csv"),
+        callbacks.TensorBoard(
+            workdir / "tensorboard", gallery, spectrum, embedding, splits.class_names
+        ),
+        keras.callbacks.ModelCheckpoint(workdir / "checkpoint/model.keras"),
+    ]
+
+
+def _first(data, count, part=0):
+    """The first images (or labels, part 1) of arrays or of a data set."""
+    if hasattr(data, "element_spec"):
+        items = data.take(count).as_numpy_iterator()
+        return np.stack([x[part] if isinstance(x, tuple) else x for x in items])
+    return (data[part] if isinstance(data, tuple) else data)[:count]
+
+
+@contextlib.contextmanager
+def _precision(precision):
+    """Layers made within compute in this precision; their weights are float32."""
+    before = keras.config.dtype_policy()
+    policy = "float32" if precision == "float32" else f"mixed_{precision}"
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
