@@ -13,7 +13,6 @@ from absl import flags
 from keras_mvssl import callbacks
 from keras_mvssl import command_line
 from keras_mvssl import data
-from keras_mvssl import diagnostics
 from keras_mvssl import distribution
 from keras_mvssl import evaluation
 from keras_mvssl import parts
@@ -25,6 +24,7 @@ from keras_mvssl.recipe import ENGINES
 from keras_mvssl.recipe import PRECISIONS
 from keras_mvssl.recipe import Recipe
 from keras_mvssl.records import provenance
+from keras_mvssl.report import diagnostics
 from keras_mvssl.views import Augmentation
 
 __all__ = ["Recipe", "main", "provenance", "run"]

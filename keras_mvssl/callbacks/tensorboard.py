@@ -51,7 +51,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._writer = EventFileWriter(self.log_dir)
         self._drawn = None
         if self.gallery is not None and self.gallery.picture is not None:
-            from keras_mvssl import figures
+            from keras_mvssl.report import figures
 
             png = figures.picture(self.gallery.picture)
             self._write_picture("views", png, self._step())
@@ -66,7 +66,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._write(values, self._step())
         latest = self.spectrum and self.spectrum.latest
         if latest is not None and latest is not self._drawn:
-            from keras_mvssl import figures
+            from keras_mvssl.report import figures
 
             self._drawn = latest
             png = figures.spectra({"": latest.eigenvalues})

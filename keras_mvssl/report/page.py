@@ -1,0 +1,81 @@
+"""The HTML of a report: text, tables and pictures, all in one file."""
+
+import base64
+import html
+
+import numpy as np
+
+from keras_mvssl.report import figures
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1080px;
+       margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
+table { border-collapse: collapse; margin: .5em 0; }
+td, th { padding: .2em .8em .2em 0; text-align: left; vertical-align: top;
+         border-bottom: 1px solid #ddd; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+code { background: #f3f3f3; padding: .1em .3em; overflow-wrap: anywhere; }
+img { max-width: 100%; } figure { display: inline-block; margin: .5em 1em .5em 0;
+      vertical-align: top; } figcaption { font-size: .85em; color: #555; }
+p.note { color: #555; font-size: .9em; max-width: 46em; }
+.pixels { image-rendering: pixelated; }
+"""
+
+
+def page(title, sections):
+    """A page of `(heading, HTML)` sections; empty ones are left out."""
+    body = "\n".join(f"<h2>{name}</h2>\n{part}" for name, part in sections if part)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<link rel="icon" href="data:,">'
+        f"<title>{text(title)}</title><style>{STYLE}</style></head>\n"
+        f"<body><h1>{text(title)}</h1>\n{body}\n</body></html>\n"
+    )
+
+
+def text(value):
+    return html.escape(str(value))
+
+
+def percent(share):
+    return "" if share is None else f"{float(share):.1%}"
+
+
+def number(value):
+    return "" if value is None else f"{value:,.0f}"
+
+
+def note(text):
+    return f'<p class="note">{text}</p>'
+
+
+def table(header, rows):
+    """Of cells that are HTML already."""
+    head = ""
+    if header:
+        head = "<tr>" + "".join(f"<th>{cell}</th>" for cell in header) + "</tr>"
+    body = "".join(
+        "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table>{head}{body}</table>\n"
+
+
+def figure(png, caption="", kind=""):
+    data = base64.b64encode(png).decode()
+    caption = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
+    return (
+        f'<figure><img class="{kind}" alt="" src="data:image/png;base64,{data}">'
+        f"{caption}</figure>\n"
+    )
+
+
+def thumbnail(image, caption):
+    pixels = np.clip(np.round(np.asarray(image, "float32")), 0, 255).astype("uint8")
+    if pixels.shape[-1] != 3:
+        pixels = np.repeat(pixels[..., :1], 3, axis=-1)
+    data = base64.b64encode(figures.picture(pixels)).decode()
+    image = (
+        f'<img class="pixels" alt="" height="64" src="data:image/png;base64,{data}">'
+    )
+    return f"{image}<br><small>{text(caption)}</small>"

@@ -1,0 +1,183 @@
+"""The sections of a report, each drawn of one run or of several."""
+
+from keras_mvssl.report import figures
+from keras_mvssl.report import page
+
+
+def results(runs):
+    columns = {
+        "pixels": lambda run: page.percent(_probe(run, "pixels")),
+        "random weights": lambda run: page.percent(_probe(run, "random_init")),
+        "pretrained": lambda run: page.percent(_probe(run, "final")),
+        "20 neighbours": lambda run: page.percent(run.diagnostics.get("knn_20")),
+        "200 neighbours": lambda run: page.percent(run.diagnostics.get("knn_200")),
+        "views seen": lambda run: page.number(run.results.get("views_seen")),
+        "views/s": lambda run: page.number(run.results.get("views_per_second")),
+        "seconds": lambda run: page.number(run.results.get("seconds")),
+    }
+    rows = [[page.text(run.name), *(f(run) for f in columns.values())] for run in runs]
+    note = (
+        "Accuracy on the test images, which neither training nor the choice of "
+        "anything has seen: of a linear probe (multinomial logistic regression, its "
+        "strength chosen on held-out training labels) on frozen features of one clean "
+        "view, and of the votes of the nearest training images by cosine."
+    )
+    if not any(run.results for run in runs):
+        return "<p>The run has not ended.</p>"
+    return page.table(["", *columns], rows) + page.note(note)
+
+
+def _probe(run, name):
+    return run.results.get("probe", {}).get(name)
+
+
+def training(runs):
+    parts = []
+    names = list(
+        dict.fromkeys(name for run in runs for row in run.metrics for name in row)
+    )
+    accuracies = [x for x in names if x.endswith("accuracy") or "accuracy_" in x]
+    axes = {"epoch": "epoch", "views_seen": "views seen", "seconds": "seconds"}
+    for x, label in axes.items():
+        series = {}
+        for run in runs:
+            for name in accuracies:
+                series |= _series(run, x, name, len(runs) > 1, len(accuracies) > 1)
+        if series:
+            parts.append(page.figure(figures.curves(series, label, "accuracy", True)))
+    terms = [x for x in ("loss", "invariance", "variance", "redundancy") if x in names]
+    for name in terms:
+        series = {}
+        for run in runs:
+            series |= _series(run, "epoch", name, len(runs) > 1, False)
+        title = name if name == "loss" else f"{name}, per feature"
+        parts.append(page.figure(figures.curves(series, "epoch", title)))
+    for group, title in (
+        (("rankme", "effective_rank", "projection_effective_rank"), "directions used"),
+        (("alpha",), "α"),
+    ):
+        series = {}
+        for run in runs:
+            for name in group:
+                series |= _series(run, "epoch", name, len(runs) > 1, len(group) > 1)
+        if series:
+            parts.append(page.figure(figures.curves(series, "epoch", title)))
+    return "".join(parts)
+
+
+def _series(run, x, y, with_run, with_name):
+    rows = [row for row in run.metrics if x in row and y in row]
+    label = ", ".join(
+        part
+        for part, wanted in ((run.name, with_run), (y.replace("_", " "), with_name))
+        if wanted
+    )
+    if not rows:
+        return {}
+    return {label: ([row[x] for row in rows], [row[y] for row in rows])}
+
+
+def spectrum(runs):
+    found = {
+        run.name if len(runs) > 1 else "": run.diagnostics["eigenvalues"]
+        for run in runs
+        if "eigenvalues" in run.diagnostics
+    }
+    if not found:
+        return ""
+    note = (
+        "Eigenvalues of the covariance of the encoder's features of the training "
+        "images. The dashed line is the power law rank^-α fitted to ranks 4 to 100; "
+        "natural images and features that generalise well have α near 1 (α-ReQ)."
+    )
+    return page.figure(figures.spectra(found)) + page.note(note)
+
+
+def views(runs):
+    return "".join(
+        page.figure(run.views, run.name if len(runs) > 1 else "", "pixels")
+        for run in runs
+        if run.views
+    )
+
+
+def features(runs):
+    return "".join(
+        (f"<h3>{page.text(run.name)}</h3>" if len(runs) > 1 else "") + _features_of(run)
+        for run in runs
+        if run.diagnostics
+    )
+
+
+def _features_of(run):
+    found = run.diagnostics
+    given = run.results.get("class_names") or []
+    names = {
+        int(label): given[label] if label < len(given) else str(label)
+        for label in found["classes"]
+    }
+    parts = [
+        page.figure(
+            figures.scatter(
+                found["map"], found["map_labels"], names, found["map_share"]
+            ),
+            "Principal components of the features, by class",
+        ),
+        page.figure(
+            figures.confusion(found["confusion"], list(names.values())),
+            "Percent of each class predicted as each, by the linear probe",
+        ),
+    ]
+    rows = []
+    for query, label, near, near_labels in zip(
+        found["queries"],
+        found["query_labels"],
+        found["neighbors"],
+        found["neighbor_labels"],
+        strict=True,
+    ):
+        rows.append(
+            [
+                page.thumbnail(image, names.get(int(x), x))
+                for image, x in zip([query, *near], [label, *near_labels], strict=True)
+            ]
+        )
+    header = ["test image", "nearest training images"]
+    header += [""] * (found["neighbors"].shape[1] - 1)
+    return "".join(parts) + page.table(header, rows)
+
+
+def time(runs):
+    spent = {run.name: run.results.get("time") for run in runs}
+    spent = {name: time for name, time in spent.items() if time}
+    return page.figure(figures.bars(spent)) if spent else ""
+
+
+def settings(runs):
+    settings = [_flat(run.config) for run in runs]
+    names = list(dict.fromkeys(name for row in settings for name in row))
+    rows = []
+    for name in names:
+        values = [row.get(name) for row in settings]
+        same = all(value == values[0] for value in values)
+        cells = [page.text(value) if value is not None else "" for value in values]
+        if not same:
+            cells = [f"<b>{cell}</b>" for cell in cells]
+        rows.append([page.text(name), *cells])
+    commands = "".join(
+        f"<p><code>{page.text(run.config['command'])}</code></p>"
+        for run in runs
+        if run.config.get("command")
+    )
+    header = ["", *(page.text(run.name) for run in runs)] if len(runs) > 1 else None
+    return commands + page.table(header, rows)
+
+
+def _flat(config):
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": x for key, x in value.items()}
+        elif name != "command":
+            flat[name] = value
+    return flat
