@@ -40,7 +40,8 @@ def test_run_leaves_everything_in_its_folder(recipe, tmp_path, labelled, capsys)
     results = training.run(recipe, workdir)
     printed = capsys.readouterr().out
     assert "random init" in printed and str(workdir / "encoder.keras") in printed
-    assert list((workdir / "tensorboard").iterdir())
+    names = {path.name for path in (workdir / "tensorboard").iterdir()}
+    assert names > {"embedding.tsv", "labels.tsv", "sprite.png"}
 
     assert results == json.loads((workdir / "results.json").read_text())
     assert results["probe"]["final"] > 0.9
@@ -61,6 +62,15 @@ def test_run_leaves_everything_in_its_folder(recipe, tmp_path, labelled, capsys)
     model = keras.saving.load_model(workdir / "checkpoint/model.keras")
     features = [m.predict(labelled[0], verbose=0) for m in (encoder, model.encoder)]
     np.testing.assert_allclose(*features, atol=1e-5)
+
+    page = (workdir / "report.html").read_text()
+    assert f"{results['probe']['final']:.1%}" in page and "<script" not in page
+    assert (workdir / "views.png").stat().st_size > 500
+    with np.load(workdir / "diagnostics.npz") as found:
+        assert found["confusion"].sum() == 40 and found["knn_20"] > 0.9
+    assert set(rows[-1]) >= {"knn_accuracy", "rankme", "projection_effective_rank"}
+    assert set(results["time"]) >= {"training", "probes and logs", "diagnostics"}
+    assert results["time"]["training"] == pytest.approx(results["seconds"], abs=0.01)
 
     # Warm-up over the first of three epochs, then a cosine to 0.
     rates = [float(row["learning_rate"]) for row in rows]

@@ -1,3 +1,4 @@
+import io
 from unittest import mock
 
 import keras
@@ -199,6 +200,32 @@ def test_probe_refuses_bad_data_at_once(labelled):
     batched = tf.data.Dataset.from_tensor_slices(labelled).batch(8)
     with pytest.raises(ValueError, match="not batched"):
         LinearProbe(batched, labelled)
+
+
+def test_tensorboard_holds_pictures_and_an_embedding(model, labelled, tmp_path):
+    from PIL import Image
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    gallery = ViewGallery(views())
+    spectrum = Spectrum(labelled[0], every=2)
+    board = TensorBoard(tmp_path, gallery, spectrum, labelled, ("a dark\tone", "light"))
+    callbacks = [gallery, spectrum, board]
+    model.fit(views(), batch_size=4, epochs=2, callbacks=callbacks, verbose=0)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert set(events.Tags()["images"]) == {"views", "spectrum"}
+    (picture,) = events.Images("views")
+    shown = np.asarray(Image.open(io.BytesIO(picture.encoded_image_string)))
+    np.testing.assert_array_equal(shown, gallery.picture)
+    assert [event.step for event in events.Images("spectrum")] == [4]
+
+    features, labels = extract_features(model.encoder, labelled)
+    written = np.loadtxt(tmp_path / "embedding.tsv", delimiter="\t")
+    np.testing.assert_allclose(written, features, rtol=1e-3, atol=1e-4)
+    names = (tmp_path / "labels.tsv").read_text().splitlines()
+    assert names == [("a dark one", "light")[label] for label in labels]
+    sprite = np.asarray(Image.open(tmp_path / "sprite.png"))
+    assert sprite.shape == (7 * 12, 7 * 12, 3)  # 40 images, 7 in a row
+    np.testing.assert_array_equal(sprite[12:24, 24:36], labelled[0][9])
 
 
 def test_tensorboard_holds_the_logs(model, tmp_path):

@@ -1,0 +1,126 @@
+import html.parser
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_mvssl import report
+
+NASTY = '<img src=x onerror=alert("1")>&$a$'
+
+
+class Page(html.parser.HTMLParser):
+    """The tags and the text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder of two classes of nasty names."""
+    return make_run(tmp_path / "a run & <b>")
+
+
+def make_run(folder, epochs=3, views=4):
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    config = {
+        "views": views,
+        "command": f"python x.py '{NASTY}'",
+        "versions": {"a": "1"},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    results = {
+        "probe": {"pixels": 0.111, "random_init": 0.222, "final": 0.876},
+        "views_seen": 12345,
+        "views_per_second": 678.9,
+        "seconds": 50.0,
+        "class_names": [NASTY, "cat"],
+        "time": {"training": 40.0, "probes": 10.0},
+    }
+    (folder / "results.json").write_text(json.dumps(results))
+    lines = ["epoch,loss,invariance,probe_accuracy,views_seen,seconds,alpha,rankme"]
+    for epoch in range(1, epochs + 1):
+        accuracy = "" if epoch == 1 else f"0.{epoch}"
+        lines.append(f"{epoch},9.0,0.5,{accuracy},{epoch * 100},{epoch},1.1,7.5")
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    images = rng.integers(0, 256, (8, 6, 6, 3), dtype="uint8")
+    np.savez(
+        folder / "diagnostics.npz",
+        eigenvalues=np.arange(1, 60.0) ** -1.0,
+        map=rng.normal(size=(50, 2)),
+        map_share=np.array([0.5, 0.2]),
+        map_labels=rng.integers(0, 2, 50),
+        confusion=np.array([[5, 1], [2, 9]]),
+        classes=np.array([0, 1]),
+        queries=images[:2],
+        query_labels=np.array([0, 1]),
+        neighbors=np.stack([images[:3], images[3:6]]),
+        neighbor_labels=np.array([[0, 0, 1], [1, 1, 0]]),
+        knn_20=0.543,
+    )
+    return folder
+
+
+def test_one_run(run, tmp_path):
+    report.write([run], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "a run & <b>" in page.text and NASTY in page.text
+    for figure in ("11.1%", "22.2%", "87.6%", "54.3%", "12,345", "679"):
+        assert figure in page.text
+    # Nothing of the names became a tag, and nothing is fetched or run.
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "iframe", "object"})
+    sources = [a["src"] for tag, a in page.tags if tag == "img"]
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    # Curves of the probe (3 axes), loss, invariance, ranks, alpha; the spectrum, map,
+    # confusion, time; and two rows of four thumbnails.
+    assert len(sources) == 7 + 4 + 2 * 4
+    links = [a for tag, a in page.tags if tag in ("a", "link")]
+    assert all(a["href"].startswith("data:") for a in links)
+
+
+def test_several_runs_side_by_side(run, tmp_path):
+    (tmp_path / "other").mkdir()
+    second = make_run(tmp_path / "other" / run.name, epochs=5, views=8)
+    report.write([run, second], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "2 runs" in page.text
+    for name in (f"{run.name} (1)", f"{run.name} (2)"):
+        assert name in page.text
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    # What differs stands out.
+    assert "<b>4</b>" in text and "<b>8</b>" in text and "<b>1</b>" not in text
+
+
+def test_an_unfinished_and_unlabelled_run(tmp_path):
+    (tmp_path / "config.json").write_text('{"views": 2}')
+    (tmp_path / "metrics.csv").write_text("epoch,loss\n1,3.5\n")
+    report.write([tmp_path], tmp_path / "report.html")
+    assert "has not ended" in (tmp_path / "report.html").read_text()
+
+
+def test_command_line(run, tmp_path):
+    command = [sys.executable, "-m", "keras_mvssl.report"]
+
+    def call(*arguments):
+        return subprocess.run(
+            [*command, *arguments], capture_output=True, text=True, cwd=tmp_path
+        )
+
+    assert call(str(run)).stdout.strip() == str(run / "report.html")
+    assert (run / "report.html").exists()
+    result = call(str(tmp_path))
+    assert result.returncode != 0
+    assert result.stderr.strip().splitlines()[-1].endswith(f"Received: {tmp_path}")
+    assert call().returncode != 0
