@@ -72,7 +72,7 @@ def extract_features(encoder, data, batch_size=512, views=None):
 
 class _MeanOverViews(keras.Model):
     def __init__(self, encoder, views):
-        super().__init__()
+        super().__init__(name="mean_over_views")  # not one that begins with _
         self.encoder = encoder
         self.views = views
 

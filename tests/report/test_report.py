@@ -1,11 +1,10 @@
 import html.parser
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+import helpers
 from keras_mvssl import report
 
 NASTY = '<img src=x onerror=alert("1")>&$a$'
@@ -111,16 +110,12 @@ def test_an_unfinished_and_unlabelled_run(tmp_path):
 
 
 def test_command_line(run, tmp_path):
-    command = [sys.executable, "-m", "keras_mvssl.report"]
-
     def call(*arguments):
-        return subprocess.run(
-            [*command, *arguments], capture_output=True, text=True, cwd=tmp_path
-        )
+        return helpers.run_python("-m", "keras_mvssl.report", *arguments, cwd=tmp_path)
 
-    assert call(str(run)).stdout.strip() == str(run / "report.html")
+    assert call(run).stdout.strip() == str(run / "report.html")
     assert (run / "report.html").exists()
-    result = call(str(tmp_path))
+    result = call(tmp_path)
     assert result.returncode != 0
     assert result.stderr.strip().splitlines()[-1].endswith(f"Received: {tmp_path}")
     assert call().returncode != 0
