@@ -100,7 +100,7 @@ def run(recipe, workdir):
     steps -= steps % recipe.steps_per_execution
     parts.compile_model(model, recipe, steps)
 
-    throughput = callbacks.Throughput(recipe.views * recipe.batch_size)
+    throughput = callbacks.Throughput(recipe.views * recipe.batch_size, stream)
     watchers = parts.make_callbacks(
         recipe, augmentation, splits, stream, workdir, throughput
     )

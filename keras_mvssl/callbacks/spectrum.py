@@ -8,9 +8,7 @@ from keras import ops
 
 from keras_mvssl import evaluation
 from keras_mvssl.checks import check_pixels
-
-# Views are those of a step that training does not reach.
-_STEP = 2**30
+from keras_mvssl.models.multi_view_model import EVALUATION_STEP
 
 
 class Spectrum(keras.callbacks.Callback):
@@ -99,7 +97,8 @@ class Spectrum(keras.callbacks.Callback):
         model = self.model
         views = self.views
         if views is None and model.views is not None:
-            made = model.views(self.images[: self.batch_size], step=_STEP)
+            images = self.images[: self.batch_size]
+            made = model.views(images, step=EVALUATION_STEP)
             views = ops.convert_to_numpy(made)
         if views is None:
             return None

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import time
 
 import keras
 import numpy as np
@@ -83,9 +84,7 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
     )
     if not is_whole:
         stream = stream.rebatch(batch_size, drop_remainder=True)
-    stream = stream.prefetch(2)
-    stream.steps_per_epoch = steps_per_epoch
-    return stream
+    return _ready(tf, stream, steps_per_epoch)
 
 
 def batches(images, batch_size, seed=0, start_step=0):
@@ -122,9 +121,7 @@ def batches(images, batch_size, seed=0, start_step=0):
         return _BatchesOfArray(images, batch_size, seed, start_step)
     tf = distribution.tensorflow_for_data()
     stream, steps = _batches_of_stream(tf, images, batch_size, seed, start_step)
-    stream = stream.prefetch(2)
-    stream.steps_per_epoch = steps
-    return stream
+    return _ready(tf, stream, steps)
 
 
 class _BatchesOfArray(keras.utils.PyDataset):
@@ -149,6 +146,23 @@ class _BatchesOfArray(keras.utils.PyDataset):
         start = place * self._batch_size
         rows = self._order[start : start + self._batch_size]
         return (distribution.take_rows(self._images, rows),)
+
+
+def _ready(tf, stream, steps_per_epoch):
+    """A stream that works ahead, and notes when it last handed over a batch."""
+
+    def note():
+        noted.delivered = time.perf_counter()
+        return np.int64(0)
+
+    def hand_over(batch):
+        with tf.control_dependencies([tf.numpy_function(note, [], tf.int64)]):
+            return tf.identity(batch)
+
+    noted = stream.prefetch(2).map(hand_over)
+    noted.delivered = 0.0
+    noted.steps_per_epoch = steps_per_epoch
+    return noted
 
 
 def _check_arguments(images, batch_size, seed, start_step):

@@ -7,7 +7,8 @@ from keras import ops
 from keras_mvssl.checks import check_labelled
 from keras_mvssl.checks import check_pixels
 
-# Views are those of steps from here on, which training does not reach.
+# Views are those of steps from here on, which neither training nor a model's
+# evaluation reaches.
 _FIRST_STEP = 2**30 + 1
 
 

@@ -3,11 +3,13 @@
 import io
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from keras_mvssl.evaluation.spectrum import power_law
 
 _WIDTH, _HEIGHT, _DPI = 4.6, 3.2, 110
+_BESIDE = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
 
 
 def curves(series, x_label, y_label, percent=False):
@@ -19,12 +21,14 @@ def curves(series, x_label, y_label, percent=False):
         percent: Whether y values are shares, shown in percent.
     """
     figure, axis = _axis()
-    for label, (x, y) in series.items():
-        axis.plot(x, y, marker="o", markersize=3, linewidth=1.3, label=label)
+    lines = [
+        axis.plot(x, y, marker="o", markersize=3, linewidth=1.3)[0]
+        for x, y in series.values()
+    ]
     axis.set(xlabel=x_label, ylabel=y_label)
     if percent:
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-    _legend(axis)
+    _legend(axis, lines, series)
     return _png(figure)
 
 
@@ -35,6 +39,7 @@ def spectra(eigenvalues):
         eigenvalues: `{label: eigenvalues}`.
     """
     figure, axis = _axis()
+    lines, labels = [], []
     for i, (label, values) in enumerate(eigenvalues.items()):
         values = values[values > 0]
         if not len(values):
@@ -48,9 +53,10 @@ def spectra(eigenvalues):
             axis.plot(fitted, line, color=f"C{i}", linestyle="--", linewidth=1)
         except ValueError:  # too few directions for a line
             pass
-        axis.plot(rank, values, color=f"C{i}", linewidth=1.5, label=label or None)
+        lines += axis.plot(rank, values, color=f"C{i}", linewidth=1.5)
+        labels.append(label)
     axis.set(xscale="log", yscale="log", xlabel="rank", ylabel="share of the variance")
-    _legend(axis)
+    _legend(axis, lines, labels)
     return _png(figure)
 
 
@@ -64,19 +70,20 @@ def scatter(points, labels, names, shares):
         shares: Shares of the variance of the two axes.
     """
     figure, axis = _axis()
-    for i, label in enumerate(np.unique(labels)):
-        rows = labels == label
-        color = {"color": f"C{i}"} if i < 10 else {}
-        axis.scatter(
-            *points[rows].T, s=4, alpha=0.6, label=names.get(label, label), **color
+    classes = np.unique(labels)
+    palette = colormaps["tab10" if len(classes) <= 10 else "turbo"]
+    dots = []
+    for i, label in enumerate(classes):
+        color = palette(i if len(classes) <= 10 else i / len(classes))
+        dots.append(
+            axis.scatter(*points[labels == label].T, s=4, alpha=0.6, color=color)
         )
     axis.set(
         xlabel=f"component 1 ({shares[0]:.0%})", ylabel=f"component 2 ({shares[1]:.0%})"
     )
-    if len(np.unique(labels)) <= 20:
-        axis.legend(
-            fontsize=7, markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5)
-        )
+    if len(classes) <= 20:
+        texts = [names.get(label, label) for label in classes]
+        _legend(axis, dots, texts, markerscale=3, **_BESIDE)
     return _png(figure)
 
 
@@ -113,14 +120,15 @@ def bars(seconds):
     figure, axis = _axis(height=0.7 + 0.4 * len(seconds), width=2 * _WIDTH)
     parts = list(dict.fromkeys(part for row in seconds.values() for part in row))
     left = np.zeros(len(seconds))
+    drawn = []
     for part in parts:
         widths = np.array([row.get(part, 0.0) for row in seconds.values()])
-        axis.barh(range(len(seconds)), widths, left=left, label=part)
+        drawn.append(axis.barh(range(len(seconds)), widths, left=left))
         left += widths
     axis.set_yticks(range(len(seconds)), list(seconds), fontsize=8, parse_math=False)
     axis.invert_yaxis()
     axis.set(xlabel="seconds")
-    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _legend(axis, drawn, parts, **_BESIDE)
     return _png(figure)
 
 
@@ -142,16 +150,16 @@ def _axis(width=_WIDTH, height=_HEIGHT):
     return figure, axis
 
 
-def _legend(axis):
-    if any(axis.get_legend_handles_labels()[1]):
-        axis.legend(fontsize=7)
+def _legend(axis, drawn, labels, **style):
+    # Given one by one: matplotlib leaves out labels that begin with an underscore.
+    if not any(labels):
+        return
+    legend = axis.legend(drawn, [str(x) for x in labels], fontsize=7, **style)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # A name with dollar signs is a name.
 
 
 def _png(figure):
-    for axis in figure.axes:
-        # A name with dollar signs is a name, not a formula.
-        for text in axis.get_legend().get_texts() if axis.get_legend() else ():
-            text.set_parse_math(False)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=_DPI)
     return file.getvalue()

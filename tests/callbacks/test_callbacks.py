@@ -1,4 +1,5 @@
 import io
+import time
 from unittest import mock
 
 import keras
@@ -12,6 +13,7 @@ from keras_mvssl.callbacks import KNNProbe
 from keras_mvssl.callbacks import LinearProbe
 from keras_mvssl.callbacks import Spectrum
 from keras_mvssl.callbacks import TensorBoard
+from keras_mvssl.callbacks import Throughput
 from keras_mvssl.callbacks import ViewGallery
 from keras_mvssl.evaluation import extract_features
 
@@ -241,3 +243,30 @@ def test_tensorboard_holds_the_logs(model, tmp_path):
     np.testing.assert_allclose(
         [event.value for event in loss], history["loss"], rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_throughput_counts_and_sees_a_stream_that_is_late(model, images, late):
+    def make(chunk, step, offset, batch_size):
+        def wait(x):
+            time.sleep(0.2 if late else 0)
+            return x
+
+        chunk = tf.ensure_shape(tf.numpy_function(wait, [chunk], "uint8"), chunk.shape)
+        return tf.stack([chunk, chunk], axis=1)
+
+    stream = mv.data.multiview(images, make, batch_size=4, workers=1)
+    throughput = Throughput(4 * 2, stream)
+    history = model.fit(stream, epochs=3, callbacks=[throughput], verbose=0).history
+    assert history["views_seen"] == [16, 32, 48] and throughput.views_seen == 48
+    np.testing.assert_allclose(history["learning_rate"], 0.01, rtol=1e-6)
+    for seconds, rate in zip(
+        np.diff(history["seconds"]), history["views_per_second"][1:]
+    ):
+        assert rate == pytest.approx(16 / seconds, rel=0.3)
+    # The last epoch, in which nothing is compiled.
+    waited = history["data_wait"][-1] * np.diff(history["seconds"])[-1]
+    assert waited > 0.3 if late else waited < 0.1
+    assert all(0 <= share <= 1 for share in history["data_wait"])
+    history = model.fit(views(), callbacks=[Throughput(8)], verbose=0).history
+    assert "data_wait" not in history

@@ -34,11 +34,36 @@ def test_alpha_of_a_planted_power_law(alpha, rows):
     assert head.alpha == pytest.approx(alpha, abs=1e-3)
 
 
-def test_alpha_of_a_population():
-    alpha, dim = 1.0, 150
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+def test_alpha_of_a_population(alpha):
+    dim = 150
     scale = np.arange(1, dim + 1.0) ** (-alpha / 2)
     x = np.random.default_rng(0).normal(size=(100 * dim, dim)) * scale
     assert evaluation.alpha_req(x).alpha == pytest.approx(alpha, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "alpha,dim,rows,mean",
+    [
+        (1.0, 200, 100, 1.17),
+        (1.0, 200, 200, 1.03),
+        (1.0, 200, 2000, 1.00),
+        (1.0, 512, 256, 0.93),
+        (1.0, 512, 512, 0.96),
+        (1.0, 512, 5120, 0.99),
+        (0.5, 200, 100, 0.78),
+        (0.5, 200, 200, 0.59),
+        (0.5, 200, 2000, 0.49),
+    ],
+)
+def test_bias_of_alpha_with_few_samples_is_what_the_docstring_says(
+    alpha, dim, rows, mean
+):
+    scale = np.arange(1, dim + 1.0) ** (-alpha / 2)
+    draws = [np.random.default_rng(i).normal(size=(rows, dim)) for i in range(5)]
+    found = [evaluation.alpha_req(x * scale).alpha for x in draws]
+    assert np.mean(found) == pytest.approx(mean, abs=0.01)
+    assert f"{mean:.2f}" in evaluation.alpha_req.__doc__
 
 
 def test_eigenvalues_are_those_of_the_covariance():

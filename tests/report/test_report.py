@@ -6,7 +6,9 @@ import pytest
 
 import helpers
 from keras_mvssl import report
+from keras_mvssl.report import figures
 
+HIDDEN = "_b"  # matplotlib leaves such labels out by default
 NASTY = '<img src=x onerror=alert("1")>&$a$'
 
 
@@ -45,7 +47,7 @@ def make_run(folder, epochs=3, views=4):
         "views_seen": 12345,
         "views_per_second": 678.9,
         "seconds": 50.0,
-        "class_names": [NASTY, "cat"],
+        "class_names": [NASTY, HIDDEN],
         "time": {"training": 40.0, "probes": 10.0},
     }
     (folder / "results.json").write_text(json.dumps(results))
@@ -87,6 +89,23 @@ def test_one_run(run, tmp_path):
     assert len(sources) == 7 + 4 + 2 * 4
     links = [a for tag, a in page.tags if tag in ("a", "link")]
     assert all(a["href"].startswith("data:") for a in links)
+
+
+def test_every_label_of_a_legend_is_shown(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "_png", drawn.append)
+    figures.curves({HIDDEN: ([1, 2], [3, 4]), NASTY: ([1], [1])}, "x", "y")
+    figures.spectra({HIDDEN: np.arange(1, 60.0) ** -1.0})
+    points = np.zeros((4, 2))
+    names = {0: HIDDEN, 1: NASTY}
+    figures.scatter(points, np.array([0, 1, 0, 1]), names, [0.5, 0.1])
+    figures.bars({"run": {HIDDEN: 1.0, NASTY: 2.0}})
+    expected = [[HIDDEN, NASTY], [f"{HIDDEN}, α = 1.00"], [HIDDEN, NASTY]]
+    expected.append([HIDDEN, NASTY])
+    for figure, labels in zip(drawn, expected, strict=True):
+        texts = figure.axes[0].get_legend().get_texts()
+        assert [text.get_text() for text in texts] == labels
+        assert not any(text.get_parse_math() for text in texts)
 
 
 def test_several_runs_side_by_side(run, tmp_path):
