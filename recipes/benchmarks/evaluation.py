@@ -29,7 +29,7 @@ CLASSES = flags.DEFINE_list(
 )
 IMAGES = flags.DEFINE_integer("images", 60_000, "Images to extract features of.")
 STRENGTHS = flags.DEFINE_list(
-    "strengths", ["1e-3", "1e-2", "1e-1", "1"], "C of scikit-learn, at F=512."
+    "strengths", ["1e-4", "1e-3", "1e-2", "1e-1"], "C of scikit-learn, at F=512."
 )
 OUT = flags.DEFINE_string("out", None, "Path for results, without .json.")
 
@@ -40,7 +40,7 @@ def features(rows, dim, classes):
     """Labelled training and test features."""
     rng = np.random.default_rng(0)
     scale = np.arange(1, LATENT + 1) ** -0.5
-    centers = rng.normal(size=(classes, LATENT)) * 0.5 * scale
+    centers = rng.normal(size=(classes, LATENT)) * 0.15 * scale
     mix = rng.normal(size=(LATENT, dim)).astype("float32")
     y = rng.integers(0, classes, rows + rows // 5)
     latent = centers[y] + rng.normal(size=(len(y), LATENT)) * scale
