@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import helpers
 import keras_mvssl as mv
 from keras_mvssl.callbacks import KNNProbe
 from keras_mvssl.callbacks import LinearProbe
@@ -56,22 +55,39 @@ def test_probe_refuses_images_that_do_not_fit_the_encoder(model, labelled):
     assert model.optimizer.iterations == 0
 
 
-def test_probe_leaves_training_as_it_is(labelled, model):
-    def train(callbacks):
-        keras.utils.set_random_seed(1)
-        copy = keras.models.clone_model(model)
-        copy.compile(optimizer="adam")
-        copy.fit(views(), batch_size=4, epochs=2, callbacks=callbacks, verbose=0)
-        return helpers.weights_of(copy)
+@pytest.mark.parametrize("on_device", [False, True], ids=["views", "RandomViews"])
+def test_probes_leave_training_as_it_is(labelled, model, on_device):
+    layer = mv.views.RandomViews(mv.views.Augmentation(size=12), 2)
 
-    probes = [
-        LinearProbe(labelled, labelled),
-        KNNProbe(labelled, labelled),
-        Spectrum(labelled[0], views()),
-        ViewGallery(views()),
-    ]
-    probed = train(probes)
-    for got, expected in zip(probed, train([])):
+    def train(watch):
+        keras.utils.set_random_seed(1)
+        encoder = keras.models.clone_model(model.encoder)
+        encoder = keras.Sequential(
+            [keras.Input((12, 12, 3)), encoder, keras.layers.Dropout(0.3)]
+        )
+        made = mv.views.RandomViews.from_config(layer.get_config())
+        copy = mv.MultiViewModel(
+            encoder, mv.models.Projector(16, dim=8), made if on_device else None
+        )
+        copy.compile(optimizer="adam")
+        x = labelled[0] if on_device else views()
+        callbacks = []
+        if watch:
+            callbacks = [
+                LinearProbe(labelled, labelled),
+                LinearProbe(labelled, labelled, protocol="ridge", views=layer),
+                KNNProbe(labelled, labelled),
+                Spectrum(labelled[0], None if on_device else views()),
+                ViewGallery(x),
+            ]
+        copy.fit(x, batch_size=4, epochs=2, callbacks=callbacks, verbose=0)
+        # Weights, statistics of batch normalisation, seeds, the step of the views, the
+        # optimizer's moments; and what the next random numbers are.
+        state = [*copy.variables, *copy.optimizer.variables]
+        numbers = [np.random.uniform(size=3), keras.random.uniform((3,))]
+        return [keras.ops.convert_to_numpy(x) for x in state + numbers]
+
+    for got, expected in zip(train(True), train(False), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
