@@ -5,6 +5,7 @@ import io
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from keras_mvssl.evaluation.spectrum import power_law
 
@@ -12,23 +13,29 @@ _WIDTH, _HEIGHT, _DPI = 4.6, 3.2, 110
 _BESIDE = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
 
 
-def curves(series, x_label, y_label, percent=False):
+def curves(series, x_label, y_label, percent=False, levels=None):
     """Lines over a common axis.
 
     Args:
         series: `{label: (x values, y values)}`.
         x_label, y_label: Titles of the axes.
         percent: Whether y values are shares, shown in percent.
+        levels: Optional `{label: y value}` to compare with, drawn dotted.
     """
     figure, axis = _axis()
+    levels = levels or {}
     lines = [
         axis.plot(x, y, marker="o", markersize=3, linewidth=1.3)[0]
         for x, y in series.values()
     ]
+    for i, value in enumerate(levels.values()):
+        shade = str(0.7 * i / len(levels))
+        lines.append(axis.axhline(value, color=shade, linestyle=":", linewidth=1.3))
     axis.set(xlabel=x_label, ylabel=y_label)
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     if percent:
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-    _legend(axis, lines, series)
+    _legend(axis, lines, [*series, *levels])
     return _png(figure)
 
 

@@ -19,7 +19,7 @@ code { background: #f3f3f3; padding: .1em .3em; overflow-wrap: anywhere; }
 img { max-width: 100%; } figure { display: inline-block; margin: .5em 1em .5em 0;
       vertical-align: top; } figcaption { font-size: .85em; color: #555; }
 p.note { color: #555; font-size: .9em; max-width: 46em; }
-.pixels { image-rendering: pixelated; }
+.pixels { image-rendering: pixelated; } .views { min-width: 320px; }
 """
 
 

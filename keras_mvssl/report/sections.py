@@ -13,7 +13,7 @@ def results(runs):
         "200 neighbours": lambda run: page.percent(run.diagnostics.get("knn_200")),
         "views seen": lambda run: page.number(run.results.get("views_seen")),
         "views/s": lambda run: page.number(run.results.get("views_per_second")),
-        "seconds": lambda run: page.number(run.results.get("seconds")),
+        "seconds of training": lambda run: page.number(run.results.get("seconds")),
     }
     rows = [[page.text(run.name), *(f(run) for f in columns.values())] for run in runs]
     note = (
@@ -44,7 +44,8 @@ def training(runs):
             for name in accuracies:
                 series |= _series(run, x, name, len(runs) > 1, len(accuracies) > 1)
         if series:
-            parts.append(page.figure(figures.curves(series, label, "accuracy", True)))
+            png = figures.curves(series, label, "accuracy", True, _baselines(runs))
+            parts.append(page.figure(png))
     terms = [x for x in ("loss", "invariance", "variance", "redundancy") if x in names]
     for name in terms:
         series = {}
@@ -63,6 +64,18 @@ def training(runs):
         if series:
             parts.append(page.figure(figures.curves(series, "epoch", title)))
     return "".join(parts)
+
+
+def _baselines(runs):
+    """Accuracies without pretraining, of a run that is shown alone."""
+    if len(runs) > 1:
+        return {}
+    found = {name: _probe(runs[0], name) for name in ("pixels", "random_init")}
+    return {
+        f"probe of {name.replace('_init', ' weights')}": value
+        for name, value in found.items()
+        if value is not None
+    }
 
 
 def _series(run, x, y, with_run, with_name):
@@ -94,11 +107,16 @@ def spectrum(runs):
 
 
 def views(runs):
-    return "".join(
-        page.figure(run.views, run.name if len(runs) > 1 else "", "pixels")
+    pictures = "".join(
+        page.figure(run.views, run.name if len(runs) > 1 else "", "pixels views")
         for run in runs
         if run.views
     )
+    note = (
+        "Each row is one image: its views in the first training step, after the clean "
+        "image where the model makes its views itself."
+    )
+    return pictures + page.note(note) if pictures else ""
 
 
 def features(runs):
