@@ -1,7 +1,9 @@
 from unittest import mock
 
+import keras
 import numpy as np
 import pytest
+from sklearn import linear_model
 
 from keras_mvssl import views
 from keras_mvssl.evaluation import extract_features
@@ -88,7 +90,6 @@ def test_ridge_solves_the_normal_equations(count):
 
 @pytest.mark.parametrize("protocol", ["logistic", "ridge", "paper"])
 def test_protocols_agree_with_each_other_and_with_scikit_learn(protocol):
-    linear_model = pytest.importorskip("sklearn.linear_model")
     train, test = clusters(2000, 30, 10, 1.7), clusters(4000, 30, 10, 1.7, seed=1)
     grid = [
         linear_model.LogisticRegression(C=c, max_iter=1000).fit(*train).score(*test)
@@ -99,7 +100,6 @@ def test_protocols_agree_with_each_other_and_with_scikit_learn(protocol):
 
 
 def test_paper_protocol_takes_the_steps_of_adam():
-    keras = pytest.importorskip("keras")
     x, y = clusters(512)
     x = x.astype("float32")
     with mock.patch.object(paper_probe, "EPOCHS", 3):
