@@ -11,7 +11,7 @@ from keras_mvssl.evaluation import ridge
 from keras_mvssl.evaluation.checks import as_features
 
 # Strengths to choose from, strongest first: each fit starts from the one before.
-L2_GRID = (1e1, 3.0, 1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
+L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
 PROTOCOLS = ("logistic", "ridge", "paper")
 
 
