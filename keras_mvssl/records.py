@@ -100,5 +100,7 @@ class Clock:
 
 
 def write_json(path, content):
-    """Writes a dict to a file."""
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    """Writes a dict to a file, at once or not at all."""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)

@@ -122,10 +122,13 @@ def run(recipe, workdir):
         )
     clock.move("probes and logs", "training", throughput.seconds)
     model.encoder.save(workdir / "encoder.keras")
-    if splits.train is not None:
-        with clock.part("diagnostics"):
+    with clock.part("diagnostics"):
+        if splits.train is not None:
             found = diagnostics.collect(model.encoder, splits.train, splits.test)
-            np.savez_compressed(workdir / "diagnostics.npz", **found)
+        else:
+            (spectrum,) = (x for x in watchers if isinstance(x, callbacks.Spectrum))
+            found = {"eigenvalues": spectrum.latest.eigenvalues}
+        np.savez_compressed(workdir / "diagnostics.npz", **found)
     probe["final"] = history.history.get("probe_accuracy", [None])[-1]
     results = {
         **records.results(recipe, model),

@@ -25,8 +25,12 @@ DATASET = flags.DEFINE_string(
 )
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data, for TFDS.")
 IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Pixels to resize images to.")
-VIEWS = flags.DEFINE_integer("views", None, "Views to average features over, as well.")
-BATCH = flags.DEFINE_integer("batch_size", 512, "Images per forward pass.")
+VIEWS = flags.DEFINE_integer(
+    "views", None, "Views to average features over, as well.", lower_bound=2
+)
+BATCH = flags.DEFINE_integer(
+    "batch_size", 512, "Images per forward pass.", lower_bound=1
+)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of held-out and of few labels.")
 OUT = flags.DEFINE_string("out", None, "A JSON file for the results.")
 EXPORT = flags.DEFINE_string(
@@ -37,6 +41,9 @@ EXPORT = flags.DEFINE_string(
 def main(argv):
     if len(argv) != 2:
         raise app.UsageError("Name one saved encoder.")
+    for flag in (OUT, EXPORT):
+        if flag.value and not pathlib.Path(flag.value).resolve().parent.is_dir():
+            raise app.UsageError(f"--{flag.name}={flag.value}: no such folder.")
     encoder = keras.saving.load_model(argv[1], compile=False)
     splits = mv.data.load(DATASET.value, DATA_DIR.value, image_size=IMAGE_SIZE.value)
     if splits.train is None:
@@ -81,7 +88,8 @@ def main(argv):
     show("participation ratio", found.participation_ratio, ".1f")
     if EXPORT.value:
         names = "x_train", "y_train", "x_test", "y_test"
-        np.savez(EXPORT.value, **dict(zip(names, (*train, *test), strict=True)))
+        with open(EXPORT.value, "wb") as file:
+            np.savez(file, **dict(zip(names, (*train, *test), strict=True)))
         print(f"Features: {EXPORT.value}")
     if OUT.value:
         results = {"encoder": argv[1], "dataset": splits.name, **results}

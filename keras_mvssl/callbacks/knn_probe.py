@@ -1,8 +1,7 @@
 """The k-nearest-neighbour probe during training."""
 
-import numbers
-
 from keras_mvssl.callbacks.probing import Probe
+from keras_mvssl.callbacks.probing import check_counts
 from keras_mvssl.evaluation import knn
 
 
@@ -26,8 +25,12 @@ class KNNProbe(Probe):
 
     def __init__(self, train, test, every=1, batch_size=512, k=20, views=None):
         super().__init__(train, test, every, batch_size, views)
-        if not isinstance(k, numbers.Integral) or k < 1:
-            raise ValueError(f"`k` must be an int of at least 1. Received: k={k}")
+        check_counts(k=k)
+        if not hasattr(train, "element_spec") and k > len(train[0]):
+            raise ValueError(
+                f"`k` must be at most {len(train[0])}, the training images. "
+                f"Received: k={k}"
+            )
         self.k = k
 
     def measure(self, train, test):

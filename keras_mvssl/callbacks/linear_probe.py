@@ -9,8 +9,9 @@ class LinearProbe(Probe):
     """Evaluates the frozen encoder with a linear classifier at the end of epochs.
 
     The accuracy on `test` of a classifier fitted to the features of `train` goes into
-    `logs["probe_accuracy"]`, for `History`, `CSVLogger`, `TensorBoard` and
-    `ModelCheckpoint` (list those after it). The model, its optimizer and its random
+    `logs["probe_accuracy"]`, for `History`, `MetricsCSV`, `TensorBoard` and
+    `ModelCheckpoint` (list those after it; Keras' CSVLogger keeps it where every epoch
+    has one). The model, its optimizer and its random
     state are left as they are. Both data sets are the callback's own: what the model is
     trained on needs no labels. Probes of the same data share its features.
 

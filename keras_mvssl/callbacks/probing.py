@@ -1,5 +1,6 @@
 """What callbacks that look at frozen features have in common."""
 
+import numbers
 import weakref
 
 import keras
@@ -8,6 +9,9 @@ import numpy as np
 from keras_mvssl.checks import check_classes
 from keras_mvssl.checks import check_labelled
 from keras_mvssl.evaluation import extract_features
+from keras_mvssl.evaluation.features import MeanOverViews
+from keras_mvssl.views import RandomViews
+from keras_mvssl.views.augmentation import check_channels
 
 # Features of each model since its last step: several callbacks may want the same.
 _FEATURES = weakref.WeakKeyDictionary()
@@ -22,7 +26,7 @@ class Probe(keras.callbacks.Callback):
 
     def __init__(self, train, test, every, batch_size, views):
         super().__init__()
-        train, test = _flat_labels(train), _flat_labels(test)
+        train, test = flat_labels(train), flat_labels(test)
         check_labelled(train, "train")
         check_labelled(test, "test")
         for part in (train, test):
@@ -33,16 +37,15 @@ class Probe(keras.callbacks.Callback):
                 )
         if not hasattr(train, "element_spec") and not hasattr(test, "element_spec"):
             check_classes(train[1], test[1])
-        for name, value in (("every", every), ("batch_size", batch_size)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{name}` must be an int of at least 1. Received: {name}={value}"
-                )
+        check_counts(every=every, batch_size=batch_size)
+        if views is not None and not isinstance(views, RandomViews):
+            raise ValueError(f"`views` must be a RandomViews. Received: views={views}")
         self.train = train
         self.test = test
         self.every = every
         self.batch_size = batch_size
         self.views = views
+        self._averaged = None
 
     @property
     def suffix(self):
@@ -53,22 +56,15 @@ class Probe(keras.callbacks.Callback):
         raise NotImplementedError
 
     def on_train_begin(self, logs=None):
-        if not hasattr(self.model, "encoder"):
-            raise ValueError(
-                "The probe needs a model with an `encoder`, such as MultiViewModel. "
-                f"Received: model={self.model}"
-            )
-        taken = self.model.encoder.input_shape[1:]
+        check_encoder(self.model)
         for name, part in (("train", self.train), ("test", self.test)):
             given = _image_shape(part)
             if self.views is not None:
+                check_channels(self.views.augmentation, given)
                 given = (*self.views.augmentation.size, given[-1])
-            if any(a not in (None, b) for a, b in zip(taken, given, strict=True)):
-                raise ValueError(
-                    f"The images of `{name}` do not fit the encoder, which takes "
-                    f"{taken}; build it for (None, None, channels) to take images of "
-                    f"any size. Received: images of shape {given}"
-                )
+            check_fit(self.model, given, name)
+        if self.views is not None:
+            self._averaged = MeanOverViews(self.model.encoder, self.views)
 
     def on_train_batch_begin(self, batch, logs=None):
         _FEATURES.pop(self.model, None)  # The encoder is about to change.
@@ -87,11 +83,39 @@ class Probe(keras.callbacks.Callback):
         for known_data, views, features in known:
             if _same(known_data, data) and views is self.views:
                 return features
-        features = extract_features(
-            self.model.encoder, data, self.batch_size, self.views
-        )
+        encoder = self._averaged or self.model.encoder
+        features = extract_features(encoder, data, self.batch_size)
         known.append((data, self.views, features))
         return features
+
+
+def check_counts(**counts):
+    """Raises ValueError for a count that is not an int of at least 1."""
+    for name, value in counts.items():
+        if not isinstance(value, numbers.Integral) or value < 1:
+            raise ValueError(
+                f"`{name}` must be an int of at least 1. Received: {name}={value}"
+            )
+
+
+def check_encoder(model):
+    """Raises ValueError for a model without an encoder."""
+    if not hasattr(model, "encoder"):
+        raise ValueError(
+            "The callback needs a model with an `encoder`, such as MultiViewModel. "
+            f"Received: model={model}"
+        )
+
+
+def check_fit(model, shape, name):
+    """Raises ValueError for images `(H, W, C)` that the encoder does not take."""
+    taken = model.encoder.input_shape[1:]
+    if any(a not in (None, b) for a, b in zip(taken, shape, strict=True)):
+        raise ValueError(
+            f"The images of `{name}` do not fit the encoder, which takes {taken}; "
+            "build it for (None, None, channels) to take images of any size. "
+            f"Received: images of shape {tuple(shape)}"
+        )
 
 
 def _same(data, other):
@@ -100,7 +124,7 @@ def _same(data, other):
     return data is other
 
 
-def _flat_labels(data):
+def flat_labels(data):
     """`(images, labels)` with labels `(N,)`, also where they are `(N, 1)`."""
     if isinstance(data, (tuple, list)) and len(data) == 2 and np.ndim(data[1]) == 2:
         labels = np.asarray(data[1])

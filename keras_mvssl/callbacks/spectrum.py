@@ -7,7 +7,11 @@ import numpy as np
 from keras import ops
 
 from keras_mvssl import evaluation
+from keras_mvssl.callbacks.probing import check_counts
+from keras_mvssl.callbacks.probing import check_encoder
+from keras_mvssl.callbacks.probing import check_fit
 from keras_mvssl.checks import check_pixels
+from keras_mvssl.evaluation.features import run_in_batches
 from keras_mvssl.models.multi_view_model import EVALUATION_STEP
 
 
@@ -26,7 +30,8 @@ class Spectrum(keras.callbacks.Callback):
         images: `(N, H, W, C)`, in [0, 255]. Some hundreds at least; as many as there
             are features, or better ten times that, for `alpha`.
         views: Optional `(B, V, h, w, C)`: views of some images, for the projections.
-            Not needed for models with `RandomViews`, which make them of `images`.
+            Not needed for models with `RandomViews`, which make them of the first 256
+            of `images`.
         every: int >= 1. Epochs between measurements; the last epoch always has one.
         batch_size: int. Images per forward pass.
 
@@ -43,6 +48,8 @@ class Spectrum(keras.callbacks.Callback):
 
     # Share of the directions below which projections count as collapsed.
     FEW = 0.05
+    # Images whose views are projected.
+    PROJECTED = 256
 
     def __init__(self, images, views=None, every=1, batch_size=512):
         super().__init__()
@@ -56,18 +63,18 @@ class Spectrum(keras.callbacks.Callback):
                     f"Received: {name}.shape={np.shape(value)}"
                 )
             check_pixels(value, name)
-        for name, value in (("every", every), ("batch_size", batch_size)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{name}` must be an int of at least 1. Received: {name}={value}"
-                )
-        self.images = images
-        self.views = views
+        check_counts(every=every, batch_size=batch_size)
+        self.images = np.asarray(images)
+        self.views = None if views is None else np.asarray(views)
         self.every = every
         self.batch_size = batch_size
         self.latest = None
 
     def on_train_begin(self, logs=None):
+        check_encoder(self.model)
+        check_fit(self.model, self.images.shape[1:], "images")
+        if self.views is not None:
+            check_fit(self.model, self.views.shape[2:], "views")
         self._measured, self._warned = 0, False
 
     def on_epoch_end(self, epoch, logs=None):
@@ -97,18 +104,14 @@ class Spectrum(keras.callbacks.Callback):
         model = self.model
         views = self.views
         if views is None and model.views is not None:
-            images = self.images[: self.batch_size]
-            made = model.views(images, step=EVALUATION_STEP)
+            images = self.images[: self.PROJECTED]
+            made = model.views(images, step=EVALUATION_STEP, offset=0)
             views = ops.convert_to_numpy(made)
         if views is None:
             return None
-        views = np.asarray(views)
         flat = views.reshape(-1, *views.shape[2:])
-        features, _ = evaluation.extract_features(
-            model.encoder, (flat, np.zeros(len(flat), int)), self.batch_size
-        )
-        projections = model.projector.predict_on_batch(features)
-        projections = np.asarray(projections, "float32")
+        features = run_in_batches(model.encoder, flat, self.batch_size)
+        projections = run_in_batches(model.projector, features, self.batch_size)
         projections = projections.reshape(*views.shape[:2], -1)
         if hasattr(model.loss, "prepare"):
             projections = ops.convert_to_numpy(model.loss.prepare(projections))

@@ -8,6 +8,10 @@ import time
 import keras
 import numpy as np
 
+from keras_mvssl.callbacks.probing import check_encoder
+from keras_mvssl.callbacks.probing import check_fit
+from keras_mvssl.callbacks.probing import flat_labels
+from keras_mvssl.checks import check_labelled
 from keras_mvssl.evaluation import extract_features
 
 
@@ -41,6 +45,15 @@ class TensorBoard(keras.callbacks.Callback):
         self.log_dir = os.fspath(log_dir)
         self.gallery = gallery
         self.spectrum = spectrum
+        if embedding is not None:
+            embedding = flat_labels(embedding)
+            check_labelled(embedding, "embedding")
+            if hasattr(embedding, "element_spec"):
+                raise ValueError(
+                    "`embedding` must be arrays, (images, labels). "
+                    f"Received: embedding of type {type(embedding).__name__}"
+                )
+            embedding = np.asarray(embedding[0]), np.asarray(embedding[1])
         self.embedding = embedding
         self.class_names = class_names
         self._writer = None
@@ -48,8 +61,11 @@ class TensorBoard(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+        if self.embedding is not None:
+            check_encoder(self.model)
+            check_fit(self.model, self.embedding[0].shape[1:], "embedding")
         self._writer = EventFileWriter(self.log_dir)
-        self._drawn = None
+        self._drawn = self.spectrum and self.spectrum.latest  # of an earlier `fit`
         if self.gallery is not None and self.gallery.picture is not None:
             from keras_mvssl.report import figures
 

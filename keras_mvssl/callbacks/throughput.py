@@ -17,7 +17,8 @@ class Throughput(keras.callbacks.Callback):
     less than it says; with `steps_per_execution` only the last wait of each is seen.
 
     Args:
-        views_per_step: int. Images in a batch times views of each.
+        views_per_step: int. Images in a batch times views of each; batches are taken
+            to be of one size.
         stream: Optional, what `fit` is given: of `data.multiview` or `data.batches`.
 
     Attributes:
@@ -47,7 +48,8 @@ class Throughput(keras.callbacks.Callback):
         self._begin = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._steps = batch + 1  # `batch` is the last one of an execution.
+        # `batch` is the last one of an execution, which may reach beyond the epoch.
+        self._steps = min(batch + 1, self.params.get("steps") or batch + 1)
         # Where Keras takes the batch within its step, it came after the beginning.
         came = max(self._begin, getattr(self.stream, "delivered", 0.0))
         self._waited += came - self._end

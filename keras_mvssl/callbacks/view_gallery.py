@@ -6,17 +6,20 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mvssl.callbacks.probing import check_counts
+
 
 class ViewGallery(keras.callbacks.Callback):
     """Draws the views of a few images, as training sees them, when it begins.
 
-    A row for each image: the image itself where it is known, and its V views, those of
-    the first step that follows.
+    A row for each image: the image itself where it is known, and its V views. Of a
+    stream, those are the views of the first step.
 
     Args:
-        x: What `fit` is given: the stream of views or of images (`data.multiview`,
-            `data.batches`), or an array, `(N, V, h, w, C)`, or `(N, H, W, C)` for a
-            model with `RandomViews`.
+        x: The stream of views or of images that `fit` is given, from `data.multiview`
+            or `data.batches`; or an array of which the first are shown, of views
+            `(N, V, h, w, C)`, or of images `(N, H, W, C)` for a model with
+            `RandomViews`.
         path: Optional path of a PNG to write. Its folder is made.
         images: int. How many images to show.
 
@@ -33,9 +36,12 @@ class ViewGallery(keras.callbacks.Callback):
 
     def __init__(self, x, path=None, images=8):
         super().__init__()
-        if not isinstance(images, int) or images < 1:
+        check_counts(images=images)
+        if not hasattr(x, "steps_per_epoch") and np.ndim(x) not in (4, 5):
+            # Reading one batch of a shuffled data set would change those that follow.
             raise ValueError(
-                f"`images` must be an int of at least 1. Received: images={images}"
+                "`x` must be a stream of `data.multiview` or `data.batches`, or an "
+                f"array (N, V, h, w, C) or (N, H, W, C). Received: x={x!r:.80}"
             )
         self.x = x
         self.path = None if path is None else pathlib.Path(path)
@@ -44,15 +50,21 @@ class ViewGallery(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         batch = _first_batch(self.x)
+        first = batch[: self.images]
         if batch.ndim == 4:
-            layer = self.model.views
-            made = layer(batch, step=ops.convert_to_numpy(layer.step.value))
-            views = ops.convert_to_numpy(made[: self.images])
-            clean = ops.convert_to_numpy(layer(batch[: self.images], training=False))
-            views = np.concatenate([clean, views], axis=1)
-        else:
-            views = batch[: self.images]
-        self.picture = grid(views)
+            layer = getattr(self.model, "views", None)
+            if layer is None:
+                raise ValueError(
+                    "A model without `RandomViews` is given views, (N, V, h, w, C). "
+                    f"Received: images of shape {batch.shape}"
+                )
+            # As many as in a batch are drawn, of which these are the first.
+            whole = len(batch) if hasattr(self.x, "steps_per_epoch") else len(first)
+            step = ops.convert_to_numpy(layer.step.value)
+            made = layer(first, step=step, offset=0, batch_size=whole)
+            clean = layer(first, training=False)
+            first = np.concatenate([ops.convert_to_numpy(x) for x in (clean, made)], 1)
+        self.picture = grid(first)
         if self.path is not None:
             from PIL import Image
 
@@ -77,9 +89,7 @@ def _first_batch(x):
     if hasattr(x, "element_spec"):
         first = next(iter(x.take(1).as_numpy_iterator()))
     elif isinstance(x, keras.utils.PyDataset):
-        first = x[0]
+        (first,) = x[0]
     else:
         first = x
-    if isinstance(first, (tuple, list)):
-        first = first[0]
     return ops.convert_to_numpy(first)

@@ -19,7 +19,7 @@ def as_features(train, test):
     check_labelled(train, "train")
     check_labelled(test, "test")
     train, test = (
-        (np.asarray(x, "float32").reshape(len(x), -1), np.asarray(y))
+        (np.asarray(x, "float32").reshape(len(x), np.size(x) // len(x)), np.asarray(y))
         for x, y in (train, test)
     )
     for name, data in (("train", train), ("test", test)):
@@ -29,6 +29,8 @@ def as_features(train, test):
                 f"The features of `{name}` must be finite. Received: {bad} values that "
                 f"are not, of {data[0].size}"
             )
+    if not train[0].shape[1]:
+        raise ValueError("`train` has no features. Received: shape=(N, 0)")
     if train[0].shape[1] != test[0].shape[1]:
         raise ValueError(
             "`train` and `test` must have the same features. Received: "

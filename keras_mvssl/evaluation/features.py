@@ -1,11 +1,14 @@
 """Features of a frozen encoder."""
 
+import numbers
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_mvssl.checks import check_labelled
 from keras_mvssl.checks import check_pixels
+from keras_mvssl.views import RandomViews
 
 # Views are those of steps from here on, which neither training nor a model's
 # evaluation reaches.
@@ -24,7 +27,8 @@ def extract_features(encoder, data, batch_size=512, views=None):
             `tf.data.Dataset` of single `(image, label)`.
         batch_size: int. Images per forward pass.
         views: Optional `RandomViews`. Features are then averaged over its views of an
-            image, the same ones at each call: the paper's protocol.
+            image: the paper's protocol. They are the same at each call with the same
+            `batch_size`.
 
     Returns:
         float32 features `(N, F)` and int labels `(N,)`.
@@ -42,23 +46,16 @@ def extract_features(encoder, data, batch_size=512, views=None):
     ```
     """
     check_labelled(data, "data")
-    forward = encoder.predict_on_batch
-    if views is not None:
-        averaged, step = _MeanOverViews(encoder, views), _FIRST_STEP
-
-        def forward(batch):
-            nonlocal step
-            step += 1
-            return averaged.predict_on_batch([batch, np.full(len(batch), step - 1)])
-
+    if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
+        raise ValueError(
+            f"`batch_size` must be an int of at least 1. Received: {batch_size}"
+        )
+    model = encoder if views is None else MeanOverViews(encoder, views)
+    if isinstance(model, MeanOverViews):
+        model.batches = 0
     if not hasattr(data, "element_spec"):
         images, labels = data
-        images = np.asarray(images)
-        batches = (
-            images[start : start + batch_size]
-            for start in range(0, len(images), batch_size)
-        )
-        return _forward(forward, batches, batch_size), np.asarray(labels)
+        return run_in_batches(model, images, batch_size), np.asarray(labels)
     labels = []
 
     def images_of_stream():
@@ -67,26 +64,51 @@ def extract_features(encoder, data, batch_size=512, views=None):
             labels.append(batch_labels)
             yield batch
 
-    features = _forward(forward, images_of_stream(), batch_size)
+    features = _forward(model, images_of_stream(), batch_size)
+    if not labels:
+        raise ValueError("`data` must hold images. Received: an empty data set")
     return features, np.concatenate(labels)
 
 
-class _MeanOverViews(keras.Model):
+def run_in_batches(model, array, batch_size):
+    """What a model makes of an array, float32, in batches of one size."""
+    array = np.asarray(array)
+    starts = range(0, len(array), batch_size)
+    return _forward(model, (array[i : i + batch_size] for i in starts), batch_size)
+
+
+class MeanOverViews(keras.Model):
+    """Features averaged over views, other ones for each batch after the first.
+
+    Args:
+        encoder: As of `extract_features`, which takes this model in its place: made
+            once, it is compiled once.
+        views: `RandomViews`.
+    """
+
     def __init__(self, encoder, views):
-        super().__init__(name="mean_over_views")  # not one that begins with _
+        super().__init__(name="mean_over_views")
+        if not isinstance(views, RandomViews):
+            raise ValueError(f"`views` must be a RandomViews. Received: views={views}")
         self.encoder = encoder
         self.views = views
+        self.batches = 0
+
+    def predict_on_batch(self, x):
+        step = np.full(len(x), _FIRST_STEP + self.batches)
+        self.batches += 1
+        return super().predict_on_batch([x, step])
 
     def call(self, inputs):
         images, step = inputs
-        views = self.views(images, step=step[0])
+        views = self.views(images, step=step[0], offset=0)
         shape = views.shape
         features = self.encoder(ops.reshape(views, (-1, *shape[2:])), training=False)
         features = ops.reshape(features, (-1, shape[1], features.shape[-1]))
         return ops.mean(ops.cast(features, "float32"), axis=1)
 
 
-def _forward(forward, batches, batch_size):
+def _forward(model, batches, batch_size):
     # Not `predict`: its data loader draws from torch's global random state.
     parts = []
     for batch in batches:
@@ -94,5 +116,5 @@ def _forward(forward, batches, batch_size):
         if count < batch_size:
             padding = [(0, batch_size - count)] + [(0, 0)] * (batch.ndim - 1)
             batch = np.pad(batch, padding)
-        parts.append(np.asarray(forward(batch)[:count], "float32"))
-    return np.concatenate(parts)
+        parts.append(np.asarray(model.predict_on_batch(batch)[:count], "float32"))
+    return np.concatenate(parts) if parts else np.zeros((0, 0), "float32")

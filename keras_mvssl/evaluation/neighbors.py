@@ -96,4 +96,6 @@ def nearest(features, queries, k):
 
 def _unit(x):
     x = np.asarray(x, "float32")
+    # Of rows scaled to at most 1 first: squares must neither overflow nor vanish.
+    x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), 1e-37)
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

@@ -5,6 +5,7 @@ matrices of the features.
 """
 
 import dataclasses
+import numbers
 
 import numpy as np
 
@@ -180,13 +181,15 @@ def _eigenvalues(x):
 
 def power_law(eigenvalues, ranks=RANKS):
     """The fit of `alpha_req` to eigenvalues, largest first."""
-    first, last = ranks
-    if not 1 <= first < last:
+    pair = isinstance(ranks, (tuple, list)) and len(ranks) == 2
+    whole = pair and all(isinstance(x, numbers.Integral) for x in ranks)
+    if not whole or not 1 <= ranks[0] < ranks[1]:
         raise ValueError(
-            "`ranks` must be (first, last) with 1 <= first < last. "
+            "`ranks` must be two ints (first, last) with 1 <= first < last. "
             f"Received: ranks={ranks}"
         )
-    last = min(last, np.count_nonzero(eigenvalues))
+    first, last = ranks
+    last = min(last, int(np.count_nonzero(eigenvalues)))
     if last - first < 2:
         raise ValueError(
             "A power law needs three positive eigenvalues at least between the ranks. "

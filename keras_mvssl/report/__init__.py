@@ -30,6 +30,10 @@ def write(folders, path):
     keras_mvssl.report.write(["runs/two_views", "runs/eight_views"], "report.html")
     ```
     """
+    if isinstance(folders, (str, pathlib.Path)) or not list(folders):
+        raise ValueError(
+            f"`folders` must be a list of at least one. Received: folders={folders!r}"
+        )
     runs = _distinct([run_folder.read(folder) for folder in folders])
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     parts = [

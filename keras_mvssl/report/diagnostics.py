@@ -16,7 +16,8 @@ def collect(encoder, train, test):
 
     Args:
         encoder: A `keras.Model` from images to features.
-        train, test: Labelled images, as for `evaluation.extract_features`.
+        train, test: Labelled images, as for `evaluation.extract_features`; data sets
+            must have the same order each time they are read.
 
     Returns:
         A dict of arrays for `numpy.savez`: `eigenvalues`; `map` `(N, 2)`, the first
@@ -25,8 +26,8 @@ def collect(encoder, train, test):
         test images by label and by prediction of a linear probe, with the labels
         themselves in `classes`; `queries`, some test images `(Q, h, w, C)`, and
         `neighbors`, their nearest training images `(Q, K, h, w, C)`, with
-        `query_labels` and `neighbor_labels`; and the scalars `probe`, `knn_20`,
-        `knn_200`, accuracies on the test images.
+        `query_labels`, `neighbor_labels` and how many were `searched`; and the scalars
+        `probe`, `knn_20`, `knn_200`, accuracies on the test images.
     """
     features = [evaluation.extract_features(encoder, part) for part in (train, test)]
     probe = evaluation.linear_probe(*features)
@@ -49,8 +50,14 @@ def _map(features, labels):
     x = features[kept].astype("float64")
     x -= x.mean(axis=0)
     u, s, _ = np.linalg.svd(x, full_matrices=False)
-    share = s[:2] ** 2 / max(np.sum(s**2), 1e-30)
-    return {"map": u[:, :2] * s[:2], "map_share": share, "map_labels": labels[kept]}
+    share = s**2 / max(np.sum(s**2), 1e-30)
+    # Two zeros more, for features that have fewer than two directions.
+    points = np.hstack([u * s, np.zeros((len(x), 2))])
+    return {
+        "map": points[:, :2],
+        "map_share": np.append(share, [0.0, 0.0])[:2],
+        "map_labels": labels[kept],
+    }
 
 
 def _confusion(labels, predictions):
@@ -72,6 +79,7 @@ def _neighbors(features, train, test):
         x[: len(images)], x_test[chosen], min(NEIGHBORS, len(images), len(x))
     )
     return {
+        "searched": min(len(images), len(x)),
         "queries": queries[chosen],
         "query_labels": test_labels[chosen],
         "neighbors": images[rows],

@@ -39,27 +39,44 @@ def read(folder):
         raise ValueError(
             f"A run folder holds `config.json`; this one does not. Received: {folder}"
         )
-    metrics = []
-    if (folder / "metrics.csv").exists():
-        with open(folder / "metrics.csv", newline="") as file:
-            metrics = [
-                {name: float(value) for name, value in row.items() if value}
-                for row in csv.DictReader(file)
-            ]
-    diagnostics = {}
-    if (folder / "diagnostics.npz").exists():
-        with np.load(folder / "diagnostics.npz", allow_pickle=False) as arrays:
-            diagnostics = {name: arrays[name] for name in arrays.files}
-    picture = folder / "views.png"
-    return Run(
-        name=folder.resolve().name,
-        config=_json(folder / "config.json"),
-        results=_json(folder / "results.json"),
-        metrics=metrics,
-        diagnostics=diagnostics,
-        views=picture.read_bytes() if picture.exists() else b"",
-    )
+    found = {
+        name: _read(folder / file, reader) if (folder / file).exists() else empty
+        for name, file, reader, empty in (
+            ("config", "config.json", _dict, {}),
+            ("results", "results.json", _dict, {}),
+            ("metrics", "metrics.csv", _rows, []),
+            ("diagnostics", "diagnostics.npz", _arrays, {}),
+            ("views", "views.png", pathlib.Path.read_bytes, b""),
+        )
+    }
+    return Run(name=folder.resolve().name, **found)
 
 
-def _json(path):
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def _read(path, reader):
+    try:
+        return reader(path)
+    except Exception as error:
+        raise ValueError(
+            "A file of a run is damaged; without it, the report is made of the others "
+            f"({type(error).__name__}: {error}). Received: {path}"
+        ) from error
+
+
+def _dict(path):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise TypeError("not a dict")
+    return content
+
+
+def _rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _arrays(path):
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -28,7 +28,7 @@ def results(runs):
 
 
 def _probe(run, name):
-    return run.results.get("probe", {}).get(name)
+    return (run.results.get("probe") or {}).get(name)
 
 
 def training(runs):
@@ -99,9 +99,10 @@ def spectrum(runs):
     if not found:
         return ""
     note = (
-        "Eigenvalues of the covariance of the encoder's features of the training "
-        "images. The dashed line is the power law rank^-α fitted to ranks 4 to 100; "
-        "natural images and features that generalise well have α near 1 (α-ReQ)."
+        "Eigenvalues of the covariance of the encoder's features, of the training "
+        "images where they have labels. The dashed line is the power law rank^-α "
+        "fitted to ranks 4 to 100; natural images and features that generalise well "
+        "have α near 1 (α-ReQ)."
     )
     return page.figure(figures.spectra(found)) + page.note(note)
 
@@ -123,7 +124,7 @@ def features(runs):
     return "".join(
         (f"<h3>{page.text(run.name)}</h3>" if len(runs) > 1 else "") + _features_of(run)
         for run in runs
-        if run.diagnostics
+        if "map" in run.diagnostics
     )
 
 
@@ -160,7 +161,7 @@ def _features_of(run):
                 for image, x in zip([query, *near], [label, *near_labels], strict=True)
             ]
         )
-    header = ["test image", "nearest training images"]
+    header = ["test image", f"nearest of {int(found['searched']):,} training images"]
     header += [""] * (found["neighbors"].shape[1] - 1)
     return "".join(parts) + page.table(header, rows)
 

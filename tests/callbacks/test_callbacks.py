@@ -14,6 +14,7 @@ from keras_mvssl.callbacks import Spectrum
 from keras_mvssl.callbacks import TensorBoard
 from keras_mvssl.callbacks import Throughput
 from keras_mvssl.callbacks import ViewGallery
+from keras_mvssl.callbacks import view_gallery
 from keras_mvssl.evaluation import extract_features
 
 
@@ -288,3 +289,48 @@ def test_throughput_counts_and_sees_a_stream_that_is_late(model, images, late):
     assert all(0 <= share <= 1 for share in history["data_wait"])
     history = model.fit(views(), callbacks=[Throughput(8)], verbose=0).history
     assert "data_wait" not in history
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda x, y: LinearProbe((x, y), (x, y), views=4), "`views` must be"),
+        (lambda x, y: LinearProbe((x, y), (x, y), every=0), "every=0"),
+        (lambda x, y: KNNProbe((x, y), (x, y), k=41), "k=41"),
+        (lambda x, y: ViewGallery(iter([x])), "`x` must be a stream"),
+        (lambda x, y: TensorBoard("logs", embedding=(x, y[1:])), "`embedding`"),
+    ],
+)
+def test_refused_when_made(labelled, make, message):
+    with pytest.raises(ValueError, match=message) as error:
+        make(*labelled)
+    assert "Received: " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x, y: Spectrum(x[:, :8]),
+        lambda x, y: TensorBoard("logs", embedding=(x[:, :8], y)),
+        lambda x, y: ViewGallery(x),
+    ],
+)
+def test_refused_before_training(model, labelled, make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="Received: "):
+        model.fit(views(), callbacks=[make(*labelled)], verbose=0)
+    assert model.optimizer.iterations == 0
+
+
+def test_gallery_of_a_stream_shows_the_views_of_the_first_step(model, images):
+    layer = mv.views.RandomViews(mv.views.Augmentation(size=12), 2)
+    model = mv.MultiViewModel(model.encoder, model.projector, layer)
+    model.compile("sgd")
+    stream = mv.data.batches(images, batch_size=8)
+    gallery = ViewGallery(stream, images=3)
+    model.fit(stream, epochs=1, callbacks=[gallery], verbose=0)
+    (batch,) = stream[0]
+    seen = np.asarray(keras.ops.convert_to_numpy(layer(batch, step=0)))[:3]
+    picture = view_gallery.grid(seen)
+    # Beside the clean images.
+    np.testing.assert_array_equal(gallery.picture[:, -picture.shape[1] :], picture)

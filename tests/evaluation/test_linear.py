@@ -7,7 +7,9 @@ from sklearn import linear_model
 
 from keras_mvssl import views
 from keras_mvssl.evaluation import extract_features
+from keras_mvssl.evaluation import knn
 from keras_mvssl.evaluation import linear_probe
+from keras_mvssl.evaluation import logistic
 from keras_mvssl.evaluation import paper_probe
 from keras_mvssl.evaluation import ridge
 from keras_mvssl.evaluation.logistic import _fit
@@ -116,6 +118,35 @@ def test_paper_protocol_takes_the_steps_of_adam():
     np.testing.assert_allclose(weights[:-1], layer.get_weights()[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("l2", [1e-3, 1e-5])
+def test_weak_penalties_are_solved_to_convergence(l2):
+    # Separable: the minimum is far, and the gradient small on the way to it.
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 5, 400)
+    x = rng.normal(size=(400, 200)) + 0.4 * rng.normal(size=(5, 200))[y]
+    x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype("float32")
+    (weights,) = logistic.fit_path(x, y, 5, [l2])
+    model = linear_model.LogisticRegression(C=1 / (l2 * 400), tol=1e-9, max_iter=9999)
+    model.fit(x.astype("float64"), y)
+    expected = np.vstack([model.coef_.T, model.intercept_])
+
+    def objective(weights):
+        scores = x.astype("float64") @ weights[:-1] + weights[-1]
+        scores -= scores.max(axis=1, keepdims=True)
+        loss = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(400), y]
+        return loss.mean() + l2 / 2 * np.sum(weights[:-1] ** 2)
+
+    assert objective(weights.astype("float64")) < 1.001 * objective(expected)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e20, 1e30])
+def test_any_scale(scale):
+    train, test = clusters(noise=0.1), clusters(noise=0.1, seed=1)
+    scaled = [((x * scale).astype("float32"), y) for x, y in (train, test)]
+    assert linear_probe(*scaled).accuracy == 1.0
+    assert knn(*scaled).accuracy == 1.0
+
+
 def test_few_labels():
     train, test = clusters(5000, noise=1.5), clusters(2000, noise=1.5, seed=1)
     accuracies = [
@@ -153,6 +184,8 @@ def test_repeated_constant_and_correlated_features(protocol, classes):
         (dict(l2=0.1, protocol="paper"), "l2=0.1, protocol='paper'"),
         (dict(fraction=0), "fraction=0"),
         (dict(fraction=2), "fraction=2"),
+        (dict(seed=-1), "seed=-1"),
+        (dict(l2=np.ones(2)), "`l2` must be"),
     ],
 )
 def test_bad_settings(settings, message):

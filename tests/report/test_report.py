@@ -1,11 +1,13 @@
 import html.parser
 import json
 
+import keras
 import numpy as np
 import pytest
 
 import helpers
 from keras_mvssl import report
+from keras_mvssl.report import diagnostics
 from keras_mvssl.report import figures
 
 HIDDEN = "_b"  # matplotlib leaves such labels out by default
@@ -70,6 +72,7 @@ def make_run(folder, epochs=3, views=4):
         neighbors=np.stack([images[:3], images[3:6]]),
         neighbor_labels=np.array([[0, 0, 1], [1, 1, 0]]),
         knn_20=0.543,
+        searched=6,
     )
     return folder
 
@@ -126,6 +129,40 @@ def test_an_unfinished_and_unlabelled_run(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,loss\n1,3.5\n")
     report.write([tmp_path], tmp_path / "report.html")
     assert "has not ended" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "file, content",
+    [
+        ("config.json", "[1]"),
+        ("results.json", '{"probe": '),
+        ("metrics.csv", "epoch,loss\n1,2,3\n"),
+        ("diagnostics.npz", "PK"),
+    ],
+)
+def test_a_damaged_file_is_named(run, tmp_path, file, content):
+    (run / file).write_text(content)
+    with pytest.raises(ValueError, match=f"damaged.*Received: .*{file}"):
+        report.write([run], tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("folders", ["runs/a", []])
+def test_folders_are_a_list(folders, tmp_path):
+    with pytest.raises(ValueError, match="`folders`.*Received: folders="):
+        report.write(folders, tmp_path / "report.html")
+
+
+def test_diagnostics_of_a_single_feature(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 3), dtype="uint8")
+    labels = np.arange(30) % 2
+    inputs = keras.Input((4, 4, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    encoder = keras.Model(inputs, pooled[:, :1])
+    found = diagnostics.collect(encoder, (images, labels), (images, labels))
+    (tmp_path / "config.json").write_text("{}")
+    np.savez(tmp_path / "diagnostics.npz", **found)
+    report.write([tmp_path], tmp_path / "report.html")
+    assert "nearest of 30 training images" in (tmp_path / "report.html").read_text()
 
 
 def test_command_line(run, tmp_path):
