@@ -49,10 +49,11 @@ def linear_probe(train, test, protocol="logistic", l2="auto", fraction=1.0, seed
         test: The same, for the accuracy only.
         protocol: `"logistic"`, `"ridge"` or `"paper"`.
         l2: Strength of the penalty, or `"auto"`: the one from 1 to 1e-5, in steps of
-            about 3, with the best accuracy on a tenth of each class of the *training*
-            examples, held out; the classifier is then fitted to all of them. The search
-            ends where weaker ones are clearly worse. Where no class has six examples,
-            nothing is held out and it is 0.01. `"paper"` has its own.
+            about 3, with the least loss (cross-entropy, or the mean square) on a tenth
+            of each class of the *training* examples, held out; the classifier is then
+            fitted to all of them. The search goes from strong to weak and ends where
+            the loss has clearly risen. Where no class has six examples, nothing is held
+            out and it is 0.01. `"paper"` has its own.
         fraction: Share of the training labels to use, in (0, 1], the same of each
             class and at least one: 0.01 and 0.1 are usual.
         seed: int. Seed of the choice of labels, of the held-out tenth and of batches.
@@ -86,13 +87,13 @@ def linear_probe(train, test, protocol="logistic", l2="auto", fraction=1.0, seed
         weights = paper_probe.fit(x, y, len(classes), seed)
     else:
         x, x_test = _standardized(train[0], test[0])
-        fit_path = logistic.fit_path if protocol == "logistic" else ridge.fit_path
+        method = logistic if protocol == "logistic" else ridge
         start = None
         if l2 == "auto":
             # About a tenth of each class, and never the whole of it.
             held_out = _stratified(y, lambda count: round(count / 10), seed)
-            l2, start = _choose_l2(fit_path, x, y, held_out, len(classes))
-        (weights,) = fit_path(x, y, len(classes), [l2], start)
+            l2, start = _choose_l2(method, x, y, held_out, len(classes))
+        (weights,) = method.fit_path(x, y, len(classes), [l2], start)
     predictions = classes[np.argmax(x_test @ weights[:-1] + weights[-1], axis=1)]
     accuracy = float(np.mean(predictions == test[1]))
     return LinearProbeResult(accuracy, l2, predictions)
@@ -139,17 +140,16 @@ def _stratified(y, how_many, seed):
     return mask
 
 
-def _choose_l2(fit_path, x, y, held_out, classes):
+def _choose_l2(method, x, y, held_out, classes):
     if not held_out.any():
         return 1e-2, None
     x_val, y_val = x[held_out], y[held_out]
-    best = (-1.0, None, None)
-    path = fit_path(x[~held_out], y[~held_out], classes, L2_GRID, tolerance=1e-3)
+    best = (np.inf, None, None)
+    path = method.fit_path(x[~held_out], y[~held_out], classes, L2_GRID, tolerance=1e-3)
     for l2, weights in zip(L2_GRID, path, strict=True):
-        scores = x_val @ weights[:-1] + weights[-1]
-        accuracy = np.mean(np.argmax(scores, axis=1) == y_val)
-        if accuracy > best[0]:
-            best = (accuracy, l2, weights)
-        elif accuracy < best[0] - max(0.01, len(y_val) ** -0.5):
+        loss = method.loss(x_val @ weights[:-1] + weights[-1], y_val)
+        if loss < best[0]:
+            best = (loss, l2, weights)
+        elif loss > 1.02 * best[0]:
             break  # Weaker penalties overfit further.
     return best[1:]

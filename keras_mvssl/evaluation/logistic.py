@@ -30,6 +30,13 @@ def fit_path(x, y, classes, strengths, start=None, tolerance=1e-4):
         yield weights
 
 
+def loss(scores, y):
+    """The mean cross-entropy."""
+    scores = scores.astype("float64")
+    scores -= scores.max(axis=1, keepdims=True)
+    return np.mean(np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(y)), y])
+
+
 def _fit(x, y, classes, l2, covariance=None, start=None, tolerance=1e-4):
     rows = np.arange(len(y))
 
