@@ -16,8 +16,8 @@ def fit_path(x, y, classes, strengths, start=None, tolerance=1e-4):
         classes: int.
         strengths: L2 strengths, best from strong to weak.
         start: Optional weights to start from.
-        tolerance: Largest component of the gradient at which to stop, or a hundredth
-            of the strength, where that is less: weak penalties leave small gradients.
+        tolerance: Largest component of the gradient at which to stop; of strengths
+            below 0.01 less in proportion, as weak penalties leave small gradients.
 
     Yields:
         float32 weights `(F + 1, classes)`, the last row being the biases.
@@ -25,7 +25,7 @@ def fit_path(x, y, classes, strengths, start=None, tolerance=1e-4):
     covariance = x.T @ x / len(x) if x.shape[1] <= _PRECONDITIONED else None
     weights = start
     for l2 in strengths:
-        small = min(tolerance, max(l2 / 100, 1e-7))
+        small = min(tolerance, max(100 * tolerance * l2, 1e-7))
         weights = _fit(x, y, classes, l2, covariance, weights, small)
         yield weights
 
