@@ -54,6 +54,8 @@ class Recipe:
         weight_decay: Of AdamW, not on biases and batch normalisation.
         warmup_epochs: Epochs over which the learning rate rises from 0.
         probe_every: Epochs between probes.
+        devices: Devices of this machine that share each batch, with the result of one;
+            None takes all accelerators that there are.
         seed: Seed of weights, order, views and subsets.
         data_dir: Folder of the data.
         workers: Chunks augmented in parallel; None lets tf.data choose.
@@ -81,6 +83,7 @@ class Recipe:
     weight_decay: float = 1e-6
     warmup_epochs: float = 1.0
     probe_every: int = 1
+    devices: int | None = None
     seed: int = 0
     data_dir: str | None = None
     workers: int | None = None
@@ -122,6 +125,7 @@ class Recipe:
             "steps_per_epoch": 1,
             "probe_every": 1,
             "workers": 1,
+            "devices": 1,
             "seed": 0,
         }
         for name, least in smallest.items():

@@ -30,6 +30,7 @@ def results(recipe, model):
         "projector_dim": recipe.projector_dim,
         "backbone": recipe.backbone,
         "batch_size": recipe.batch_size,
+        "devices": distribution.replicas(),
         "augment": recipe.augment,
         "precision": recipe.precision,
         "seed": recipe.seed,

@@ -1,9 +1,12 @@
 """Recipes: settings, a run, and a command line for it."""
 
+import contextlib
 import dataclasses
 import datetime
+import os
 import pathlib
 import sys
+import tempfile
 
 import keras
 import numpy as np
@@ -59,13 +62,20 @@ def run(recipe, workdir):
     results["probe"]["final"]
     ```
     """
-    workdir = pathlib.Path(workdir).expanduser()
     recipe.check()
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
-        raise ValueError(
-            "`workdir` must be a new or an empty folder: this one holds another run or "
-            f"other files. Received: workdir={workdir}"
-        )
+    distribution.data_parallel(recipe.devices)
+    with contextlib.ExitStack() as stack:
+        workdir = pathlib.Path(workdir).expanduser()
+        distribution.once(lambda: _check_empty(workdir))
+        if not distribution.is_chief():
+            # What other processes of the job write and print is not kept.
+            workdir = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        return _run(recipe, workdir)
+
+
+def _run(recipe, workdir):
     keras.utils.set_random_seed(recipe.seed)
     clock = records.Clock()
     name = recipe.dataset
@@ -106,7 +116,7 @@ def run(recipe, workdir):
     )
     _describe(recipe, splits, model, steps)
     with clock.part("probes of the baselines"):
-        probe = _baselines(model, splits)
+        probe = distribution.once(lambda: _baselines(model, splits))
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "checkpoint").mkdir()
     records.write_json(
@@ -124,7 +134,9 @@ def run(recipe, workdir):
     model.encoder.save(workdir / "encoder.keras")
     with clock.part("diagnostics"):
         if splits.train is not None:
-            found = diagnostics.collect(model.encoder, splits.train, splits.test)
+            found = distribution.once(
+                lambda: diagnostics.collect(model.encoder, splits.train, splits.test)
+            )
         else:
             (spectrum,) = (x for x in watchers if isinstance(x, callbacks.Spectrum))
             found = {"eigenvalues": spectrum.latest.eigenvalues}
@@ -184,6 +196,14 @@ def main(recipe):
         run(new, workdir.value or f"runs/{title}-{stamp}")
 
     app.run(start)
+
+
+def _check_empty(workdir):
+    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise ValueError(
+            "`workdir` must be a new or an empty folder: this one holds another run or "
+            f"other files. Received: workdir={workdir}"
+        )
 
 
 def _baselines(model, splits):

@@ -6,6 +6,7 @@ import weakref
 import keras
 import numpy as np
 
+from keras_mvssl import distribution
 from keras_mvssl.checks import check_classes
 from keras_mvssl.checks import check_labelled
 from keras_mvssl.evaluation import extract_features
@@ -76,7 +77,13 @@ class Probe(keras.callbacks.Callback):
         is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
         if (epoch + 1) % self.every and not is_last:
             return
-        logs.update(self.measure(self._features(self.train), self._features(self.test)))
+        logs.update(
+            distribution.once(
+                lambda: self.measure(
+                    self._features(self.train), self._features(self.test)
+                )
+            )
+        )
 
     def _features(self, data):
         known = _FEATURES.setdefault(self.model, [])

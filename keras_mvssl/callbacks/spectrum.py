@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mvssl import distribution
 from keras_mvssl import evaluation
 from keras_mvssl.callbacks.probing import check_counts
 from keras_mvssl.callbacks.probing import check_encoder
@@ -81,11 +82,21 @@ class Spectrum(keras.callbacks.Callback):
         is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
         if (epoch + 1) % self.every and not is_last:
             return
+        self.latest, found = distribution.once(self._measure)
+        logs.update(found)
+        if "projection_effective_rank" in found:
+            self._measured += 1
+            dim = self.model.projector.output_shape[-1]
+            self._warn(found["projection_effective_rank"], dim)
+
+    def _measure(self):
+        """The spectrum of the features, and entries for the logs."""
         labels = np.zeros(len(self.images), int)
         features, _ = evaluation.extract_features(
             self.model.encoder, (self.images, labels), self.batch_size
         )
-        found = self.latest = evaluation.spectrum(features)
+        found = evaluation.spectrum(features)
+        logs = {}
         if found.power_law is not None:
             logs["alpha"] = found.power_law.alpha
             logs["alpha_r_squared"] = found.power_law.r_squared
@@ -95,10 +106,8 @@ class Spectrum(keras.callbacks.Callback):
         projections = self._projections()
         if projections is not None:
             logs["projection_rankme"] = evaluation.rankme(projections)
-            rank = evaluation.effective_rank(projections)
-            logs["projection_effective_rank"] = rank
-            self._measured += 1
-            self._warn(rank, projections.shape[-1])
+            logs["projection_effective_rank"] = evaluation.effective_rank(projections)
+        return found, logs
 
     def _projections(self):
         model = self.model

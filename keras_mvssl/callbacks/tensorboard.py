@@ -8,6 +8,7 @@ import time
 import keras
 import numpy as np
 
+from keras_mvssl import distribution
 from keras_mvssl.callbacks.probing import check_encoder
 from keras_mvssl.callbacks.probing import check_fit
 from keras_mvssl.callbacks.probing import flat_labels
@@ -19,7 +20,8 @@ class TensorBoard(keras.callbacks.Callback):
     """Writes the logs of each epoch, and pictures, as event files.
 
     `keras.callbacks.TensorBoard` needs TensorFlow; this one needs the `tensorboard`
-    package. List it after the callbacks whose logs it should see.
+    package. List it after the callbacks whose logs it should see. Of several
+    processes, the first one writes.
 
     Args:
         log_dir: Folder for the event files.
@@ -59,6 +61,8 @@ class TensorBoard(keras.callbacks.Callback):
         self._writer = None
 
     def on_train_begin(self, logs=None):
+        if not distribution.is_chief():
+            return
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         if self.embedding is not None:
@@ -73,6 +77,8 @@ class TensorBoard(keras.callbacks.Callback):
             self._write_picture("views", png, self._step())
 
     def on_epoch_end(self, epoch, logs=None):
+        if self._writer is None:
+            return
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         values = [
@@ -89,6 +95,8 @@ class TensorBoard(keras.callbacks.Callback):
             self._write_picture("spectrum", png, self._step())
 
     def on_train_end(self, logs=None):
+        if self._writer is None:
+            return
         if self.embedding is not None:
             features, labels = extract_features(self.model.encoder, self.embedding)
             names = [

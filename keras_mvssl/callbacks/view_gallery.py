@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mvssl import distribution
 from keras_mvssl.callbacks.probing import check_counts
 
 
@@ -49,6 +50,8 @@ class ViewGallery(keras.callbacks.Callback):
         self.picture = None
 
     def on_train_begin(self, logs=None):
+        if not distribution.is_chief():
+            return
         batch = _first_batch(self.x)
         first = batch[: self.images]
         if batch.ndim == 4:

@@ -24,7 +24,8 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
     The stream is endless: epochs follow each other, each in a new order, and what is
     left of an epoch after its last whole batch is dropped. Its attribute
     `steps_per_epoch` tells `MultiViewModel.fit` how long an epoch is (other consumers
-    must be told).
+    must be told). On several devices, `batch_size` is that of all together, and the
+    stream of a process holds its part of each batch.
 
     Order and views are a function of (seed, step): the same for any number of
     `workers` and on every backend; a stream entered at `start_step` goes on as if it
@@ -66,6 +67,7 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
     _check_arguments(images, batch_size, seed, start_step)
     if workers is not None and workers < 1:
         raise ValueError(f"`workers` must be at least 1. Received: workers={workers}")
+    rows = _own_rows(batch_size)[1]
     is_stream = isinstance(images, tf.data.Dataset)
     make_chunks = _chunks_of_stream if is_stream else _chunks_of_array
     chunks, is_whole, steps_per_epoch = make_chunks(
@@ -75,15 +77,13 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
     def make_views(chunk, step, offset):
         made = views(chunk, step, offset, batch_size)
         # A static batch size lets the loss choose the cheaper of two computations.
-        return (
-            tf.ensure_shape(made, (batch_size, *made.shape[1:])) if is_whole else made
-        )
+        return tf.ensure_shape(made, (rows, *made.shape[1:])) if is_whole else made
 
     stream = chunks.map(
         make_views, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True
     )
     if not is_whole:
-        stream = stream.rebatch(batch_size, drop_remainder=True)
+        stream = stream.rebatch(rows, drop_remainder=True)
     return _ready(tf, stream, steps_per_epoch)
 
 
@@ -143,8 +143,9 @@ class _BatchesOfArray(keras.utils.PyDataset):
         if epoch != self._epoch:
             rng = np.random.default_rng((self._seed, epoch))
             self._order, self._epoch = rng.permutation(self._count), epoch
-        start = place * self._batch_size
-        rows = self._order[start : start + self._batch_size]
+        first_row, count = _own_rows(self._batch_size)
+        start = place * self._batch_size + first_row
+        rows = self._order[start : start + count]
         return (distribution.take_rows(self._images, rows),)
 
 
@@ -176,6 +177,7 @@ def _check_arguments(images, batch_size, seed, start_step):
             "`batch_size` must be an int of at least 2: the loss needs the statistics "
             f"of a batch. Received: batch_size={batch_size}"
         )
+    distribution.check_batch(batch_size)
     for name, value in (("seed", seed), ("start_step", start_step)):
         if not isinstance(value, numbers.Integral) or value < 0:
             raise ValueError(
@@ -204,37 +206,41 @@ def _chunk_size(shape, batch_size):
 def _chunks_of_array(tf, images, batch_size, seed, start_step):
     images = _check_array(images, batch_size)
     steps_per_epoch = len(images) // batch_size
-    chunk_size = _chunk_size(images.shape[1:], batch_size)
-    chunks_per_step = math.ceil(batch_size / chunk_size)
+    first_row, rows = _own_rows(batch_size)
+    chunk_size = _chunk_size(images.shape[1:], rows)
+    chunks_per_step = math.ceil(rows / chunk_size)
     pixels = tf.constant(images)
 
     def chunk(index):
         step, part = index // chunks_per_step, index % chunks_per_step
         epoch, place = step // steps_per_epoch, (step % steps_per_epoch) * batch_size
-        offset = part * chunk_size
-        places = place + tf.range(offset, tf.minimum(offset + chunk_size, batch_size))
+        start = part * chunk_size
+        offset = first_row + start
+        end = first_row + tf.minimum(start + chunk_size, rows)
+        places = place + tf.range(offset, end)
         # A permutation of all images, a new one for each epoch, computed pointwise.
-        rows = tf.random.experimental.index_shuffle(
+        chosen = tf.random.experimental.index_shuffle(
             places, tf.stack([seed, epoch]), len(images) - 1
         )
-        return tf.gather(pixels, rows), step, tf.cast(offset, tf.int32)
+        return tf.gather(pixels, chosen), step, tf.cast(offset, tf.int32)
 
     first = start_step * chunks_per_step
     chunks = tf.data.Dataset.range(first, np.iinfo("int64").max).map(chunk)
-    return chunks, chunk_size == batch_size, steps_per_epoch
+    return chunks, chunk_size == rows, steps_per_epoch
 
 
 def _chunks_of_stream(tf, images, batch_size, seed, start_step):
     stream, steps = _batches_of_stream(tf, images, batch_size, seed, start_step)
-    chunk_size = _chunk_size(images.element_spec.shape, batch_size)
+    first_row, rows = _own_rows(batch_size)
+    chunk_size = _chunk_size(images.element_spec.shape, rows)
 
     def split(step, batch):
-        offsets = tf.range(0, batch_size, chunk_size)
+        offsets = tf.range(0, rows, chunk_size)
         return tf.data.Dataset.from_tensor_slices(offsets).map(
-            lambda at: (batch[at : at + chunk_size], step + start_step, at)
+            lambda at: (batch[at : at + chunk_size], step + start_step, first_row + at)
         )
 
-    return stream.enumerate().flat_map(split), chunk_size == batch_size, steps
+    return stream.enumerate().flat_map(split), chunk_size == rows, steps
 
 
 def _batches_of_stream(tf, images, batch_size, seed, start_step):
@@ -271,7 +277,18 @@ def _batches_of_stream(tf, images, batch_size, seed, start_step):
         return shuffled.batch(batch_size, drop_remainder=True)
 
     stream = tf.data.Dataset.range(np.iinfo("int64").max).flat_map(epoch)
-    return stream.skip(start_step), steps_per_epoch
+    first_row, rows = _own_rows(batch_size)
+    stream = stream.skip(start_step)
+    if rows < batch_size:
+        stream = stream.map(lambda batch: batch[first_row : first_row + rows])
+    return stream, steps_per_epoch
+
+
+def _own_rows(batch_size):
+    """The first row of a batch that this process reads, and how many it does."""
+    index, count = distribution.processes()
+    rows = batch_size // count
+    return index * rows, rows
 
 
 def _check_count(count, batch_size):

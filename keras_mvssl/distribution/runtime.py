@@ -8,6 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mvssl.distribution.parallel import processes
+from keras_mvssl.distribution.parallel import replicas
+
 
 def tensorflow_for_data():
     """TensorFlow, for reading data: it takes no accelerator from another backend."""
@@ -55,10 +58,11 @@ def keep_on_device(array):
     """A NumPy array as a tensor of the backend, for `take_rows`.
 
     It stays an array with TensorFlow, whose `fit` takes batches from main memory, and
-    under `keras.distribution`, which places each batch on several devices.
+    with several devices of JAX, on which `fit` places the parts of each batch.
     """
-    several = keras.distribution.distribution() is not None
-    if several or keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow" or (
+        keras.backend.backend() == "jax" and replicas() > 1
+    ):
         return array
     return ops.convert_to_tensor(array)
 
@@ -86,6 +90,9 @@ def place_in_batch(rows):
         if replica is not None and replica.num_replicas_in_sync > 1:
             index = replica.replica_id_in_sync_group
             return index * rows, replica.num_replicas_in_sync * rows
+    elif keras.backend.backend() == "torch":
+        index, count = processes()
+        return index * rows, count * rows
     return 0, rows  # JAX computes on the whole batch.
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mvssl import distribution
 from keras_mvssl.checks import check_labelled
 from keras_mvssl.checks import check_pixels
 from keras_mvssl.views import RandomViews
@@ -110,11 +111,13 @@ class MeanOverViews(keras.Model):
 
 def _forward(model, batches, batch_size):
     # Not `predict`: its data loader draws from torch's global random state.
+    devices = distribution.replicas()
+    padded = -(-batch_size // devices) * devices
     parts = []
     for batch in batches:
         count = len(batch)
-        if count < batch_size:
-            padding = [(0, batch_size - count)] + [(0, 0)] * (batch.ndim - 1)
+        if count < padded:
+            padding = [(0, padded - count)] + [(0, 0)] * (batch.ndim - 1)
             batch = np.pad(batch, padding)
         parts.append(np.asarray(model.predict_on_batch(batch)[:count], "float32"))
     return np.concatenate(parts) if parts else np.zeros((0, 0), "float32")

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_mvssl import distribution
 from keras_mvssl.checks import check_pixels
 
 
@@ -13,6 +14,13 @@ def check_views(x, name, batch_size, validation_split=0):
     check_pixels_of(x, name)
     if hasattr(x, "shape"):
         size = 32 if batch_size is None else batch_size
+        if distribution.processes()[1] > 1:
+            raise ValueError(
+                "Each process needs its own part of an array: give `fit` what "
+                "`keras_mvssl.data.multiview` or `data.batches` makes of it. "
+                f"Received: {name}.shape={tuple(x.shape)}"
+            )
+        distribution.check_batch(size)
         if size < 2:
             raise ValueError(
                 "`batch_size` must be at least 2: the loss needs the statistics of a "
@@ -20,6 +28,8 @@ def check_views(x, name, batch_size, validation_split=0):
             )
         trained = math.floor(len(x) * (1 - validation_split))
         for count in (trained, len(x) - trained):
+            if count % size:
+                distribution.check_batch(count % size)
             if count % size == 1:
                 raise ValueError(
                     f"{count} images in batches of {size} leave a last batch of one, "

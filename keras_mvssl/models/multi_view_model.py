@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mvssl import distribution
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.models.inputs import check_pixels_of
 from keras_mvssl.models.inputs import check_views
@@ -125,6 +126,7 @@ class MultiViewModel(keras.Model):
         Raises:
             ValueError: For losses of Keras, and for metrics: both need targets.
         """
+        distribution.refuse_keras_distribution()
         loss = BarlowTwins() if loss is None else loss
         of_keras = str(getattr(loss, "__module__", "")).startswith("keras.src.")
         if of_keras or not callable(loss):
@@ -141,6 +143,7 @@ class MultiViewModel(keras.Model):
                     f"Received: {name}={kwargs[name]}"
                 )
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        distribution.synchronize(self)
         self._terms = _Terms(getattr(loss, "term_names", ()))
 
     def compile_from_config(self, config):
@@ -159,8 +162,11 @@ class MultiViewModel(keras.Model):
         if self.views is not None and not training:
             # Not the clean view, which there is no loss of.
             y_pred = self._project(self.views(x, step=EVALUATION_STEP), training)
+        y_pred = distribution.gather(y_pred)
         # There are no targets: the projections stand in for the unused `y`.
         loss = super().compute_loss(x=x, y=y_pred, y_pred=y_pred, training=training)
+        values = getattr(self.loss, "call", self.loss)(y_pred, y_pred)
+        loss = distribution.share(loss, values)
         if self._terms.means:
             # Computed once more; compilers merge the two.
             terms = self.loss.terms(ops.stop_gradient(y_pred))
@@ -225,6 +231,7 @@ class MultiViewModel(keras.Model):
             tell_steps(held_out, kwargs, "validation_steps")
             if held_out is validation and hasattr(validation, "shape"):
                 kwargs["validation_data"] = (validation, None)
+        distribution.equalize(self)
         return super().fit(
             x,
             y,

@@ -1,0 +1,250 @@
+"""One call that trains on several devices, with the backend's own engine."""
+
+import contextlib
+import os
+import sys
+
+import keras
+
+FIRST = "Call `data_parallel` before anything is computed or built."
+
+
+def data_parallel(devices=None):
+    """Lets what follows train on several devices, with the result of one.
+
+    Call it once, before any model is built. Batches are then those of all devices
+    together: `batch_size` stays the size of the whole batch, of which each device gets
+    an equal part. Losses, batch normalisation and views see what they would have seen
+    on one device, so that weights come out the same.
+
+    - JAX: `keras.distribution.DataParallel`. Over several machines, where
+      `KERAS_DISTRIBUTION_NUM_PROCESSES` and its companions are set.
+    - TensorFlow: `tf.distribute.MirroredStrategy`; over several machines, where
+      `TF_CONFIG` is set, `MultiWorkerMirroredStrategy`.
+    - PyTorch: `torch.distributed`, a process for each device. A script that is not
+      under `torchrun` starts again as that many processes, and this call does not
+      return in the first.
+
+    On a CPU, devices are virtual ones (JAX, TensorFlow) or processes (PyTorch), for
+    trying things out.
+
+    Args:
+        devices: int. How many devices of this machine. Defaults to all accelerators
+            that there are, or one CPU.
+
+    Raises:
+        ValueError: For more devices than there are, TensorFlow on a TPU, and a call
+            that comes too late.
+
+    Example:
+
+    ```python
+    keras_mvssl.distribution.data_parallel()
+    model = keras_mvssl.MultiViewModel(encoder, projector)
+    model.compile(optimizer="adam", loss=keras_mvssl.losses.BarlowTwins())
+    model.fit(keras_mvssl.data.multiview(images, views, batch_size=1024), epochs=10)
+    ```
+    """
+    if devices is not None and (not isinstance(devices, int) or devices < 1):
+        raise ValueError(
+            f"`devices` must be an int of at least 1. Received: devices={devices}"
+        )
+    start = {"jax": _on_jax, "tensorflow": _on_tensorflow, "torch": _on_torch}
+    start[keras.backend.backend()](devices)
+
+
+def replicas():
+    """How many devices share a batch."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.get_strategy().num_replicas_in_sync
+    if keras.backend.backend() == "jax":
+        distribution = keras.distribution.distribution()
+        return 1 if distribution is None else int(distribution.device_mesh.devices.size)
+    return processes()[1]
+
+
+def processes():
+    """This process' number, and how many there are that read a part of each batch."""
+    if keras.backend.backend() == "torch":
+        import torch.distributed as dist
+
+        if dist.is_initialized():
+            return dist.get_rank(), dist.get_world_size()
+    if keras.backend.backend() == "jax" and replicas() > 1:
+        import jax
+
+        return jax.process_index(), jax.process_count()
+    return 0, 1  # TensorFlow takes each process' part out of the whole batch.
+
+
+def is_chief():
+    """Whether this is the one process of a job that writes files."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        resolver = tf.distribute.get_strategy().cluster_resolver
+        return resolver is None or not resolver.task_id
+    return processes()[0] == 0
+
+
+def once(function):
+    """Calls a function in one process and returns its result in all of them.
+
+    Only processes of PyTorch are independent enough; on others all of them call it.
+    """
+    index, count = processes()
+    if keras.backend.backend() != "torch" or count == 1:
+        return function()
+    import torch.distributed as dist
+
+    # An error is everyone's error: the others would wait forever.
+    result = [None, None]
+    if index == 0:
+        try:
+            result = [function(), None]
+        except Exception as error:
+            result = [None, error]
+    dist.broadcast_object_list(result)
+    if result[1] is not None:
+        raise result[1]
+    return result[0]
+
+
+def check_batch(batch_size):
+    """Raises ValueError for a batch that devices cannot share equally."""
+    count = replicas()
+    if count > 1 and (batch_size % count or batch_size // count < 2):
+        raise ValueError(
+            f"`batch_size` must be a multiple of the {count} devices that share a "
+            "batch, and give each of them 2 images at least. "
+            f"Received: batch_size={batch_size}"
+        )
+
+
+def _check_count(devices, found, kind):
+    if devices > found:
+        raise ValueError(
+            f"There are {found} devices ({kind}). Received: devices={devices}"
+        )
+
+
+def _on_jax(devices):
+    import jax
+
+    if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ:
+        keras.distribution.initialize()
+    if devices is not None:
+        with contextlib.suppress(RuntimeError):  # There are those that there are.
+            jax.config.update("jax_num_cpu_devices", devices)
+    names = keras.distribution.list_devices()
+    if devices is not None and jax.process_count() == 1:
+        kind = jax.devices()[0].device_kind
+        if devices > len(names) and jax.default_backend() == "cpu":
+            raise ValueError(
+                f"JAX has started with {len(names)} devices. {FIRST} "
+                f"Received: devices={devices}"
+            )
+        _check_count(devices, len(names), kind)
+        names = names[:devices]
+    if len(names) == 1:
+        return
+    # Every process reads its own part: see `processes`.
+    keras.distribution.set_distribution(
+        keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
+    )
+
+
+def _on_tensorflow(devices):
+    import tensorflow as tf
+
+    refuse_keras_distribution()
+    if tf.config.list_physical_devices("TPU"):
+        raise ValueError(
+            "TensorFlow's last release for TPUs is 2.19. Use JAX: set "
+            "KERAS_BACKEND=jax. Received: the backend tensorflow on a TPU"
+        )
+    if "TF_CONFIG" in os.environ:
+        from keras_mvssl.distribution import multi_worker
+
+        strategy = multi_worker.strategy()
+        if strategy.num_replicas_in_sync > 1:
+            tf.distribute.experimental_set_strategy(strategy)
+        return
+    gpus = tf.config.list_physical_devices("GPU")
+    count = devices or max(1, len(gpus))
+    if count == 1:
+        return
+    kind = "GPU" if gpus else "CPU"
+    if gpus:
+        _check_count(count, len(gpus), "GPUs")
+    else:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        parts = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+        try:
+            tf.config.set_logical_device_configuration(cpu, parts)
+        except RuntimeError as error:
+            if len(tf.config.list_logical_devices("CPU")) < count:
+                raise ValueError(
+                    f"TensorFlow has started with fewer devices. {FIRST} "
+                    f"Received: devices={devices}"
+                ) from error
+    names = [f"{kind}:{i}" for i in range(count)]
+    tf.distribute.experimental_set_strategy(tf.distribute.MirroredStrategy(names))
+
+
+def _on_torch(devices):
+    import torch
+    import torch.distributed as dist
+
+    gpus = torch.cuda.device_count()
+    if devices is not None and gpus:
+        _check_count(devices, gpus, "GPUs")
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        count = devices or max(1, gpus)
+        if count > 1:
+            _start_processes(count)
+        return
+    if gpus:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if gpus else "gloo")
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    if devices not in (None, here):
+        raise ValueError(
+            f"torchrun has started {here} processes on this machine. "
+            f"Received: devices={devices}"
+        )
+
+
+def _start_processes(count):
+    """Runs this script again, `count` times, and ends as they do."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    if not os.path.isfile(sys.argv[0]):
+        raise ValueError(
+            "Only a script can be started again as several processes. Start it with "
+            f"`torchrun --nproc_per_node={count}`. Received: {sys.argv[0]!r}"
+        )
+    try:
+        run.main(["--standalone", f"--nproc_per_node={count}", *sys.argv])
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        sys.exit(
+            f"Process {rank} of {count} ended with code {failure.exitcode}; the others "
+            "were stopped. Its own message is above."
+        )
+    sys.exit(0)
+
+
+def refuse_keras_distribution():
+    """Raises ValueError where `keras.distribution` would silently do nothing."""
+    if keras.backend.backend() == "jax":
+        return
+    if keras.distribution.distribution() is not None:
+        raise ValueError(
+            "`keras.distribution` works on JAX only; on this backend it does nothing. "
+            "Use `keras_mvssl.distribution.data_parallel()`. "
+            f"Received: backend {keras.backend.backend()!r}"
+        )
