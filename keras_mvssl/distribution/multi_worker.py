@@ -2,24 +2,20 @@
 
 
 def strategy():
-    """A `MultiWorkerMirroredStrategy`, with which `fit` works.
+    """A `MultiWorkerMirroredStrategy` with which `fit` of Keras 3.15 works.
 
-    Keras 3.15 averages metrics, which are scalars, over an axis that they do not have.
+    That averages metrics, which are scalars, over an axis that they do not have, and
+    images, to learn their shape, in an integer type that is not exchanged.
     """
     import tensorflow as tf
-    from keras.src.backend.tensorflow import trainer
 
-    reduce_per_replica = trainer.reduce_per_replica
+    class Strategy(tf.distribute.MultiWorkerMirroredStrategy):
+        def reduce(self, reduce_op, value, axis):
+            if isinstance(value, tuple):
+                return tuple(self.reduce(reduce_op, part, axis) for part in value)
+            local = self.experimental_local_results(value)[0]
+            if local.dtype == tf.uint8:
+                return local
+            return super().reduce(reduce_op, value, axis if local.shape.rank else None)
 
-    def reduce(values, strategy, reduction):
-        if reduction == "auto":
-            reduction = "mean"
-        if strategy is made and reduction == "mean":
-            return tf.nest.map_structure(
-                lambda value: strategy.reduce("MEAN", value, axis=None), values
-            )
-        return reduce_per_replica(values, strategy, reduction)
-
-    trainer.reduce_per_replica = reduce
-    made = tf.distribute.MultiWorkerMirroredStrategy()
-    return made
+    return Strategy()
