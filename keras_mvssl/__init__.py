@@ -12,6 +12,7 @@ from keras_mvssl import distribution
 from keras_mvssl import evaluation
 from keras_mvssl import losses
 from keras_mvssl import models
+from keras_mvssl import optimizers
 from keras_mvssl import views
 from keras_mvssl.models import MultiViewModel
 
@@ -23,6 +24,7 @@ __all__ = [
     "evaluation",
     "losses",
     "models",
+    "optimizers",
     "views",
 ]
 __version__ = "0.1.0"

@@ -8,9 +8,11 @@ import numpy as np
 from keras_mvssl import callbacks
 from keras_mvssl import data
 from keras_mvssl import models
+from keras_mvssl import optimizers
 from keras_mvssl import views
 from keras_mvssl.models.multi_view_model import EVALUATION_STEP
 from keras_mvssl.recipe import BACKBONES
+from keras_mvssl.recipe import OPTIMIZERS
 
 # Test images whose spectrum is measured during training, those whose views are
 # projected for it, and those in TensorBoard's embedding projector.
@@ -34,23 +36,19 @@ def build_model(recipe, augmentation, image_shape):
 
 
 def compile_model(model, recipe, steps_per_epoch):
-    """Compiles with the loss of a recipe and AdamW, warm-up and cosine decay."""
+    """Compiles with the loss and the optimizer of a recipe, warm-up and cosine decay."""
     total = steps_per_epoch * recipe.epochs
     warmup = min(round(steps_per_epoch * recipe.warmup_epochs), total - 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else recipe.learning_rate,
-        decay_steps=total - warmup,
-        warmup_target=recipe.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.AdamW(
-        schedule,
+    make = OPTIMIZERS[recipe.optimizer]
+    optimizer = make(
+        optimizers.warmup_cosine(recipe.learning_rate, total, warmup),
         weight_decay=recipe.weight_decay,
         gradient_accumulation_steps=recipe.accumulate
         if recipe.accumulate > 1
         else None,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if recipe.optimizer == "adamw":
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
         optimizer=optimizer,
         loss=recipe.loss(),

@@ -3,8 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 
+import keras
+
 from keras_mvssl import losses
 from keras_mvssl import models
+from keras_mvssl import optimizers
 from keras_mvssl.views import Augmentation
 
 BACKBONES = {
@@ -13,6 +16,7 @@ BACKBONES = {
     "resnet50": models.ResNet50,
 }
 
+OPTIMIZERS = {"adamw": keras.optimizers.AdamW, "lars": optimizers.LARS}
 ENGINES = ("kerascv", "device")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -50,8 +54,10 @@ class Recipe:
             larger one.
         precision: Of the network: `"float32"`, `"bfloat16"` or `"float16"`. Weights,
             views and loss are float32 in each; features of the saved encoder are not.
-        learning_rate: Of AdamW, at its peak; cosine decay to 0 follows.
-        weight_decay: Of AdamW, not on biases and batch normalisation.
+        optimizer: `"adamw"`, or `"lars"` for batches of thousands, which wants a
+            learning rate some hundred times as large.
+        learning_rate: At its peak; cosine decay to 0 follows.
+        weight_decay: Of weights, not of biases and batch normalisation.
         warmup_epochs: Epochs over which the learning rate rises from 0.
         probe_every: Epochs between probes.
         devices: Devices of this machine that share each batch, with the result of one;
@@ -79,6 +85,7 @@ class Recipe:
     steps_per_execution: int = 1
     accumulate: int = 1
     precision: str = "float32"
+    optimizer: str = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-6
     warmup_epochs: float = 1.0
@@ -107,7 +114,12 @@ class Recipe:
                 f"`backbone` must be one of {sorted(BACKBONES)}. "
                 f"Received: backbone={self.backbone!r}"
             )
-        for name, allowed in (("augment", ENGINES), ("precision", PRECISIONS)):
+        choices = {
+            "augment": ENGINES,
+            "precision": PRECISIONS,
+            "optimizer": sorted(OPTIMIZERS),
+        }
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"`{name}` must be one of {list(allowed)}. "

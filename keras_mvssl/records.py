@@ -33,6 +33,7 @@ def results(recipe, model):
         "devices": distribution.replicas(),
         "augment": recipe.augment,
         "precision": recipe.precision,
+        "optimizer": recipe.optimizer,
         "seed": recipe.seed,
         "backend": keras.backend.backend(),
         "device": distribution.device_name(),

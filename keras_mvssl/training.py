@@ -24,6 +24,7 @@ from keras_mvssl import records
 from keras_mvssl import report
 from keras_mvssl.recipe import BACKBONES
 from keras_mvssl.recipe import ENGINES
+from keras_mvssl.recipe import OPTIMIZERS
 from keras_mvssl.recipe import PRECISIONS
 from keras_mvssl.recipe import Recipe
 from keras_mvssl.records import provenance
@@ -176,6 +177,7 @@ def main(recipe):
             "pairing": ("mean", "all"),
             "augment": ENGINES,
             "precision": PRECISIONS,
+            "optimizer": sorted(OPTIMIZERS),
         },
     )
     workdir = flags.DEFINE_string(

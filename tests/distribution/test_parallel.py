@@ -71,7 +71,7 @@ LIMITS = {
 
 
 def check_equal(one, several):
-    assert set(several) == set(one) and len(one) == 6
+    assert set(several) == set(one) and len(one) == 7
     for case, found in several.items():
         for name, difference in differences(one[case], found).items():
             assert difference < LIMITS[name], (case, name, difference)
@@ -111,7 +111,9 @@ def test_workers_of_tensorflow(folder, one):
         }
         command = [sys.executable, "-W", "ignore", SCRIPT, "1", folder / "workers.npz"]
         jobs.append(
-            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                command, env=environment, stderr=subprocess.PIPE, text=True
+            )
         )
     for job in jobs:
         _, errors = job.communicate(timeout=300)

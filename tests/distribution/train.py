@@ -34,7 +34,7 @@ LOSSES = {
 }
 
 
-def make_model(loss, layer):
+def make_model(loss, layer, lars):
     encoder = keras.Sequential(
         [
             keras.Input((SIZE, SIZE, 3)),
@@ -49,7 +49,8 @@ def make_model(loss, layer):
     )
     model = mv.MultiViewModel(encoder, mv.models.Projector(32, DIM), layer)
     helpers.set_numbered_weights(model)
-    model.compile(optimizer=keras.optimizers.SGD(1.0), loss=loss)
+    optimizer = mv.optimizers.LARS(1.0) if lars else keras.optimizers.SGD(1.0)
+    model.compile(optimizer=optimizer, loss=loss)
     return model
 
 
@@ -64,9 +65,9 @@ def make_stream(on_device, start_step):
 AUGMENTATION = mv.views.Augmentation(size=SIZE, blur=0.5)
 
 
-def train(loss, on_device):
+def train(loss, on_device, lars):
     layer = mv.views.RandomViews(AUGMENTATION, VIEWS) if on_device else None
-    model = make_model(loss, layer)
+    model = make_model(loss, layer, lars)
     before = [np.array(w) for w in model.trainable_variables]
     # One step at a rate of 1 shows the gradient, as what it leaves of the weights.
     history = model.fit(make_stream(on_device, 0), steps_per_epoch=1, verbose=0).history
@@ -95,12 +96,13 @@ def main(devices, out, without=""):
     if without:
         setattr(mv.distribution, *patches[without])
     found = {}
-    cases = [(name, False) for name in LOSSES] + [("barlow_twins", True)]
+    cases = [(name, False, False) for name in LOSSES]
+    cases += [("barlow_twins", True, False), ("barlow_twins", False, True)]
     if without:
-        cases = [("barlow_twins", without == "places")]
-    for name, on_device in cases:
-        result = train(LOSSES[name], on_device)
-        case = f"{name}{' on device' * on_device}"
+        cases = [("barlow_twins", without == "places", False)]
+    for name, on_device, lars in cases:
+        result = train(LOSSES[name], on_device, lars)
+        case = f"{name}{' on device' * on_device}{' with LARS' * lars}"
         for kind, arrays in result.items():
             for i, array in enumerate(arrays):
                 found[f"{case}|{kind}|{i}"] = array

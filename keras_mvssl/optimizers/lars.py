@@ -1,0 +1,99 @@
+"""Layer-wise adaptive rates, for large batches."""
+
+import math
+import numbers
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_mvssl")
+class LARS(keras.optimizers.Optimizer):
+    """SGD with momentum whose rate is adapted to each layer (LARS).
+
+    For a weight w with gradient g, learning rate γ, weight decay λ, momentum m and
+    trust coefficient η,
+
+        v ← m v + γ · η‖w‖ / (‖g‖ + λ‖w‖) · (g + λ w),    w ← w - v.
+
+    Biases and the scales and offsets of normalisation, all weights of rank 1 or less,
+    are updated without adaptation and without decay: v ← m v + γ g. So is a weight
+    that is all zero or has no gradient, but for its decay.
+
+    With momentum inside the rate, as in the paper; in other implementations γ
+    multiplies v instead, which differs while γ changes.
+
+    Args:
+        learning_rate: Positive float or a schedule: γ. Linear in the batch size, from
+            0.2 to 4.8 for batches of 256 to 4096 in self-supervised work.
+        momentum: Float in [0, 1).
+        weight_decay: Float >= 0: λ.
+        trust_coefficient: Positive float: η.
+        name, **kwargs: As of `keras.optimizers.Optimizer`.
+
+    Raises:
+        ValueError: For settings out of range.
+
+    Example:
+
+    ```python
+    rate = warmup_cosine(scaled_rate(0.2, batch_size), steps, warmup_steps)
+    model.compile(optimizer=keras_mvssl.optimizers.LARS(rate, weight_decay=1.5e-6))
+    ```
+
+    Reference: You et al., "Large batch training of convolutional networks" (2017),
+    algorithm 1.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.2,
+        momentum=0.9,
+        weight_decay=1e-6,
+        trust_coefficient=1e-3,
+        name="lars",
+        **kwargs,
+    ):
+        ranges = {
+            "momentum": (momentum, 0 <= momentum < 1),
+            "weight_decay": (weight_decay, 0 <= weight_decay < math.inf),
+            "trust_coefficient": (trust_coefficient, 0 < trust_coefficient < math.inf),
+        }
+        for setting, (value, fits) in ranges.items():
+            if not isinstance(value, numbers.Real) or not fits:
+                raise ValueError(f"`{setting}` is out of range. Received: {value}")
+        # Keras' own weight decay would not enter the ratio.
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.momentum = momentum
+        self.decay = weight_decay
+        self.trust_coefficient = trust_coefficient
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        (self._momentums,) = self.add_optimizer_variables(variables, ["momentum"])
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate = ops.cast(learning_rate, variable.dtype)
+        update = ops.cast(gradient, variable.dtype)
+        velocity = self._momentums[self._get_variable_index(variable)]
+        if len(variable.shape) > 1:
+            value = ops.convert_to_tensor(variable)
+            norm = ops.norm(ops.reshape(value, (-1,)))
+            gradient_norm = ops.norm(ops.reshape(update, (-1,)))
+            update = update + self.decay * value
+            total = gradient_norm + self.decay * norm
+            adapted = self.trust_coefficient * norm / ops.maximum(total, 1e-30)
+            usable = ops.logical_and(norm > 0, gradient_norm > 0)
+            update = update * ops.where(usable, adapted, ops.ones_like(adapted))
+        self.assign(velocity, self.momentum * velocity + rate * update)
+        self.assign_sub(variable, velocity)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "weight_decay": self.decay,
+            "trust_coefficient": self.trust_coefficient,
+        }
