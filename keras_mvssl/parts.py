@@ -36,7 +36,7 @@ def build_model(recipe, augmentation, image_shape):
 
 
 def compile_model(model, recipe, steps_per_epoch):
-    """Compiles with the loss and the optimizer of a recipe, warm-up and cosine decay."""
+    """Compiles with a recipe's loss and optimizer, warm-up and cosine decay."""
     total = steps_per_epoch * recipe.epochs
     warmup = min(round(steps_per_epoch * recipe.warmup_epochs), total - 1)
     make = OPTIMIZERS[recipe.optimizer]

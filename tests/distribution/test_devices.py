@@ -1,0 +1,104 @@
+"""What is asked for before training, and what is refused."""
+
+import keras
+import numpy as np
+import pytest
+
+import helpers
+import keras_mvssl as mv
+from keras_mvssl import distribution
+from keras_mvssl.distribution import parallel
+
+BACKEND = keras.backend.backend()
+
+
+def test_one_device_needs_nothing():
+    distribution.data_parallel(1)
+    assert distribution.replicas() == 1 and distribution.processes() == (0, 1)
+    assert distribution.is_chief() and distribution.once(lambda: 3) == 3
+    x = keras.ops.ones((2, 3))
+    assert distribution.gather(x) is x and distribution.average(x) is x
+    assert distribution.place_in_batch(2) == (0, 2)
+
+
+@pytest.mark.parametrize("devices", [0, -1, 1.5, "2"])
+def test_devices_are_a_count(devices):
+    with pytest.raises(ValueError, match=f"Received: devices={devices}"):
+        distribution.data_parallel(devices)
+
+
+def test_more_devices_than_there_are(monkeypatch):
+    if BACKEND == "torch":
+        import torch
+
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        message = r"There are 1 devices \(GPUs\). Received: devices=2"
+    else:
+        keras.ops.ones(1)  # Devices are known from here on.
+        message = "before anything is computed or built. Received: devices=2"
+    with pytest.raises(ValueError, match=message):
+        distribution.data_parallel(2)
+
+
+def test_batches_that_devices_cannot_share(monkeypatch, images, model):
+    monkeypatch.setattr(parallel, "replicas", lambda: 4)
+    for size in (6, 4):  # not divisible, and one image for each
+        with pytest.raises(ValueError, match=f"4 devices.*Received: batch_size={size}"):
+            mv.data.batches(images, batch_size=size)
+    mv.data.batches(images, batch_size=8)
+    views = np.stack([images, images], axis=1)
+    with pytest.raises(ValueError, match="4 devices.*Received: batch_size=6"):
+        model.fit(views, batch_size=6)
+
+
+def test_arrays_are_refused_where_processes_need_parts(monkeypatch, images, model):
+    monkeypatch.setattr(distribution, "processes", lambda: (0, 2))
+    with pytest.raises(ValueError, match=r"own part of an array.*Received: x.shape="):
+        model.fit(np.stack([images, images], axis=1))
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="it is JAX's own")
+def test_distribution_of_keras_is_refused(monkeypatch, model):
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: "DataParallel")
+    with pytest.raises(ValueError, match="`keras_mvssl.distribution.data_parallel"):
+        model.compile("sgd")
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's own")
+def test_tensorflow_on_a_tpu_is_refused(monkeypatch):
+    import tensorflow as tf
+
+    def devices(kind):
+        return ["a TPU"] if kind == "TPU" else []
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", devices)
+    with pytest.raises(ValueError, match="Use JAX: set KERAS_BACKEND=jax"):
+        distribution.data_parallel()
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="processes are torch's")
+def test_processes_that_torch_starts(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from keras_mvssl import distribution\n"
+        "distribution.data_parallel(2)\n"
+        "rank, count = distribution.processes()\n"
+        "chosen = distribution.once(lambda: rank)\n"
+        "if 'fail' in sys.argv:\n"
+        "    distribution.once(lambda: 1 / 0)\n"
+        "print('here', rank, count, chosen, distribution.replicas())\n"
+        "if 'die' in sys.argv and rank:\n"
+        "    sys.exit(7)\n"
+        "if 'die' in sys.argv:\n"
+        "    import time\n"
+        "    time.sleep(500)\n"
+    )
+    good = helpers.run_python(script)
+    assert good.returncode == 0, good.stderr
+    assert sorted(good.stdout.split("\n"))[1:] == ["here 0 2 0 2", "here 1 2 0 2"]
+    dead = helpers.run_python(script, "die")  # The other would sleep on.
+    assert dead.returncode == 1
+    assert "Process 1 of 2 ended with code 7; the others were stopped." in dead.stderr
+    failed = helpers.run_python(script, "fail")
+    assert failed.returncode == 1 and "ZeroDivisionError" in failed.stderr
