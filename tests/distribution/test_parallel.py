@@ -84,7 +84,7 @@ def test_devices_compute_what_one_would(folder, one, devices):
     check_equal(one, train(folder, devices))
 
 
-@pytest.mark.parametrize("without", ["gather", "average", "places"])
+@pytest.mark.parametrize("without", ["gather", "average", "places", "data"])
 def test_what_devices_tell_each_other_is_needed(folder, one, without):
     if keras.backend.backend() == "jax":
         pytest.skip("JAX computes on the whole batch")

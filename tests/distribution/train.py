@@ -1,7 +1,8 @@
 """Trains for some steps on some devices and writes down all there is to compare.
 
 python train.py DEVICES OUT [WITHOUT]: `WITHOUT` leaves out "gather", "average" or
-"places", what devices tell each other, so that a test can see itself fail.
+"places", what devices tell each other, or "data", so that the second device gets that
+of the first: a test can see itself fail.
 """
 
 import sys
@@ -54,23 +55,31 @@ def make_model(loss, layer, lars):
     return model
 
 
-def make_stream(on_device, start_step):
+def make_stream(on_device, same_data):
     images = np.random.default_rng(0).integers(0, 256, (640, SIZE, SIZE, 3), "uint8")
     if on_device:
-        return mv.data.batches(images, BATCH, start_step=start_step)
+        return mv.data.batches(images, BATCH)
     views = mv.views.KerasCVViews(AUGMENTATION, VIEWS)
-    return mv.data.multiview(images, views, BATCH, start_step=start_step)
+    if not same_data:
+        return mv.data.multiview(images, views, BATCH)
+    import tensorflow as tf
+
+    with mock.patch.object(mv.distribution, "processes", lambda: (0, 1)):
+        whole = mv.data.multiview(images, views, BATCH)
+    copies = 1 if mv.distribution.processes()[1] > 1 else 2
+    return whole.map(lambda x: tf.concat([x[: BATCH // 2]] * copies, axis=0))
 
 
 AUGMENTATION = mv.views.Augmentation(size=SIZE, blur=0.5)
 
 
-def train(loss, on_device, lars):
+def train(loss, on_device, lars, same_data):
     layer = mv.views.RandomViews(AUGMENTATION, VIEWS) if on_device else None
     model = make_model(loss, layer, lars)
     before = [np.array(w) for w in model.trainable_variables]
     # One step at a rate of 1 shows the gradient, as what it leaves of the weights.
-    history = model.fit(make_stream(on_device, 0), steps_per_epoch=1, verbose=0).history
+    stream = make_stream(on_device, same_data)
+    history = model.fit(stream, steps_per_epoch=1, verbose=0).history
     after = [np.array(w) for w in model.trainable_variables]
     found = {
         "gradient": [a - b for a, b in zip(before, after, strict=True)],
@@ -81,19 +90,18 @@ def train(loss, on_device, lars):
     if on_device:
         layer.step.assign(0)
     model.optimizer.learning_rate = 1e-3
-    model.fit(make_stream(on_device, 0), steps_per_epoch=5, verbose=0)
+    model.fit(make_stream(on_device, same_data), steps_per_epoch=5, verbose=0)
     return {**found, "weights": helpers.weights_of(model)}
 
 
 def main(devices, out, without=""):
-    with mock.patch.object(sys, "argv", sys.argv):
-        mv.distribution.data_parallel(int(devices))
+    mv.distribution.data_parallel(int(devices))
     patches = {
         "gather": ("gather", lambda x: x),
         "average": ("synchronize", lambda model: None),
         "places": ("place_in_batch", lambda rows: (0, rows)),
     }
-    if without:
+    if without in patches:
         setattr(mv.distribution, *patches[without])
     found = {}
     cases = [(name, False, False) for name in LOSSES]
@@ -101,7 +109,7 @@ def main(devices, out, without=""):
     if without:
         cases = [("barlow_twins", without == "places", False)]
     for name, on_device, lars in cases:
-        result = train(LOSSES[name], on_device, lars)
+        result = train(LOSSES[name], on_device, lars, without == "data")
         case = f"{name}{' on device' * on_device}{' with LARS' * lars}"
         for kind, arrays in result.items():
             for i, array in enumerate(arrays):
