@@ -12,7 +12,7 @@ and twice that of what is summed.
 - Projections are gathered, and their gradients scattered back: 2 B·V·D numbers at the
   price of a gathering, so that any loss is exact. In feature space, `pairing="mean"`
   could instead sum D x D correlations, D² numbers at the price of a sum, and nothing on
-  the way back: less where D < B·V. That is not built; the table shows what it would save.
+  the way back: less where D < B·V. That is not built; the table shows what it saves.
 - Gradients: as many numbers as the network has weights, summed.
 - Batch normalisation: two means forward, two backward, of each channel, summed.
 """
