@@ -39,7 +39,7 @@ def linear_probe(train, test, protocol="logistic", l2="auto", fraction=1.0, seed
       l2/2 · ‖W‖², minimised to convergence by L-BFGS.
     - `"ridge"`: the mean square on one-hot targets plus l2 · ‖W‖² (with an l2 of at
       least 1e-6), in closed form: the fastest, and less accurate where features are
-      few (on those of `recipes/shapes.py` 71.9 % where `"logistic"` finds 80.9 %).
+      few (on those of `recipes/shapes.py` 71.5 % where `"logistic"` finds 80.9 %).
     - `"paper"`: what the authors report. Adam at 1e-3 for 200 epochs in batches of 512,
       cross-entropy with label smoothing 0.1, weight decay 1e-6; not standardised.
       Give it features averaged over views to compare with published numbers.
