@@ -54,6 +54,7 @@ def compile_model(model, recipe, steps_per_epoch):
         loss=recipe.loss(),
         steps_per_execution=recipe.steps_per_execution,
     )
+    model.optimizer.build(model.trainable_variables)  # JAX wants to know where it lies.
     model.make_train_function()  # Refuses now what the backend cannot do.
 
 

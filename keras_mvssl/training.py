@@ -146,7 +146,7 @@ def _run(recipe, workdir):
     results = {
         **records.results(recipe, model),
         "steps": throughput.views_seen // (recipe.views * recipe.batch_size),
-        "updates": int(model.optimizer.iterations),
+        "updates": int(distribution.value_of(model.optimizer.iterations)),
         "views_seen": throughput.views_seen,
         "seconds": round(throughput.seconds, 3),
         "views_per_second": round(throughput.views_seen / throughput.seconds, 1),

@@ -35,6 +35,7 @@ def labelled_npz(tmp_path, labelled):
     return path
 
 
+@pytest.mark.slow
 def test_run_leaves_everything_in_its_folder(recipe, tmp_path, labelled, capsys):
     workdir = tmp_path / "run"
     results = training.run(recipe, workdir)
@@ -149,6 +150,7 @@ assert training.run(recipe, sys.argv[2])["probe"]["final"] is not None
 """
 
 
+@pytest.mark.slow
 def test_pretrains_without_tensorflow(labelled_npz, tmp_path):
     if keras.backend.backend() == "tensorflow":
         pytest.skip("The backend is TensorFlow.")

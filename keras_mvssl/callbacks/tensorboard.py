@@ -107,7 +107,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._writer.close()
 
     def _step(self):
-        return int(self.model.optimizer.iterations)
+        return int(distribution.value_of(self.model.optimizer.iterations))
 
     def _write(self, values, step):
         from tensorboard.compat.proto.event_pb2 import Event

@@ -4,6 +4,8 @@ import time
 
 import keras
 
+from keras_mvssl import distribution
+
 
 class Throughput(keras.callbacks.Callback):
     """Adds views seen, seconds, views per second and learning rate to the logs.
@@ -64,4 +66,5 @@ class Throughput(keras.callbacks.Callback):
         logs["views_per_second"] = round(views / max(seconds, 1e-9), 1)
         if self.stream is not None:
             logs["data_wait"] = round(self._waited / max(seconds, 1e-9), 4)
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        rate = self.model.optimizer.learning_rate
+        logs["learning_rate"] = float(distribution.value_of(rate))

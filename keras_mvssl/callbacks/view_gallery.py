@@ -63,7 +63,7 @@ class ViewGallery(keras.callbacks.Callback):
                 )
             # As many as in a batch are drawn, of which these are the first.
             whole = len(batch) if hasattr(self.x, "steps_per_epoch") else len(first)
-            step = ops.convert_to_numpy(layer.step.value)
+            step = distribution.value_of(layer.step)
             made = layer(first, step=step, offset=0, batch_size=whole)
             clean = layer(first, training=False)
             first = np.concatenate([ops.convert_to_numpy(x) for x in (clean, made)], 1)

@@ -22,4 +22,5 @@ from keras_mvssl.distribution.runtime import refuse_foreign_graph
 from keras_mvssl.distribution.runtime import require_rows
 from keras_mvssl.distribution.runtime import take_rows
 from keras_mvssl.distribution.runtime import tensorflow_for_data
+from keras_mvssl.distribution.runtime import value_of
 from keras_mvssl.distribution.runtime import versions

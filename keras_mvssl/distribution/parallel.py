@@ -1,8 +1,10 @@
 """One call that trains on several devices, with the backend's own engine."""
 
 import contextlib
+import logging
 import os
 import sys
+import warnings
 
 import keras
 
@@ -190,6 +192,8 @@ def _on_tensorflow(devices):
                     f"TensorFlow has started with fewer devices. {FIRST} "
                     f"Received: devices={devices}"
                 ) from error
+    # It tells of every exchange that it plans.
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
     names = [f"{kind}:{i}" for i in range(count)]
     tf.distribute.experimental_set_strategy(tf.distribute.MirroredStrategy(names))
 
@@ -201,11 +205,15 @@ def _on_torch(devices):
     gpus = torch.cuda.device_count()
     if devices is not None and gpus:
         _check_count(devices, gpus, "GPUs")
+    if dist.is_initialized():
+        return
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         count = devices or max(1, gpus)
         if count > 1:
             _start_processes(count)
         return
+    # Those that replace them are private as yet.
+    warnings.filterwarnings("ignore", "torch.distributed.nn.functional", FutureWarning)
     if gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if gpus else "gloo")

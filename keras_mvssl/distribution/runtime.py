@@ -67,6 +67,11 @@ def keep_on_device(array):
     return ops.convert_to_tensor(array)
 
 
+def value_of(variable):
+    """The value of a variable or a tensor as NumPy, also of one on several devices."""
+    return ops.convert_to_numpy(ops.convert_to_tensor(variable))
+
+
 def take_rows(array, rows):
     """Rows of what `keep_on_device` returned, where it is."""
     return (

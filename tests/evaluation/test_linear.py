@@ -163,7 +163,7 @@ def test_few_labels():
 @pytest.mark.parametrize("classes", [2, 100])
 def test_repeated_constant_and_correlated_features(protocol, classes):
     (x, y), (x_test, y_test) = (
-        clusters(4000, 20, classes, 0.3, seed) for seed in (0, 1)
+        clusters(2000, 20, classes, 0.3, seed) for seed in (0, 1)
     )
     rng = np.random.default_rng(5)
     mix = rng.normal(size=(20, 20)) @ np.diag(10.0 ** -np.arange(0, 4, 0.2))
