@@ -67,7 +67,9 @@ def run(recipe, workdir):
     distribution.data_parallel(recipe.devices)
     with contextlib.ExitStack() as stack:
         workdir = pathlib.Path(workdir).expanduser()
-        distribution.once(lambda: _check_empty(workdir))
+        distribution.once(
+            lambda: _check_empty(workdir) if distribution.is_chief() else None
+        )
         if not distribution.is_chief():
             # What other processes of the job write and print is not kept.
             workdir = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))

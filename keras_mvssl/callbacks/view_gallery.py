@@ -62,7 +62,9 @@ class ViewGallery(keras.callbacks.Callback):
                     f"Received: images of shape {batch.shape}"
                 )
             # As many as in a batch are drawn, of which these are the first.
-            whole = len(batch) if hasattr(self.x, "steps_per_epoch") else len(first)
+            whole = len(first)
+            if hasattr(self.x, "steps_per_epoch"):
+                _, whole = distribution.place_in_batch(len(batch))
             step = distribution.value_of(layer.step)
             made = layer(first, step=step, offset=0, batch_size=whole)
             clean = layer(first, training=False)

@@ -50,21 +50,27 @@ def average(x):
     return x
 
 
-def share(loss, values):
+def share(loss, function, y):
     """A loss of which each device has the whole, as Keras sums it up over devices.
 
     With TensorFlow, gradients are summed over devices. Keras divides losses by their
-    number, but not those that are scalars from the start.
+    number where it has taken a mean itself, but neither scalars nor sums.
 
     Args:
-        loss: What Keras made of the values, a scalar.
-        values: What the loss function returned.
+        loss: What Keras made of the function, a scalar.
+        function: The loss, a `keras.losses.Loss` or a function.
+        y: The projections of all devices.
     """
-    if keras.backend.backend() == "tensorflow" and _replica_context() is not None:
-        values = ops.convert_to_tensor(values)
-        if not len(values.shape):
-            return loss - ops.cast(values, loss.dtype) * (1 - 1 / replicas())
-    return loss
+    if keras.backend.backend() != "tensorflow" or _replica_context() is None:
+        return loss
+    values = ops.convert_to_tensor(getattr(function, "call", function)(y, y))
+    # Keras makes a mean of what functions return.
+    reduction = getattr(function, "reduction", "sum_over_batch_size")
+    if len(values.shape) and reduction not in ("sum", "none", None):
+        return loss
+    if reduction == "sum":
+        values = ops.sum(values)
+    return loss - ops.cast(values, loss.dtype) * (1 - 1 / replicas())
 
 
 def synchronize(model):
@@ -72,10 +78,15 @@ def synchronize(model):
 
     Batch normalisation takes its statistics over all devices, whatever its own
     settings, which are saved as they are. With PyTorch, gradients are averaged as they
-    come.
+    come. Both stay with the layers: train them further in all processes alike.
+
+    Raises:
+        ValueError: For what Keras does before it has the gradients of all devices.
     """
     if keras.backend.backend() == "jax" or replicas() == 1:
         return
+    if keras.backend.backend() == "tensorflow":
+        _refuse_what_keras_does_too_early(model)
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer._moments = functools.partial(_moments, layer)
@@ -94,6 +105,34 @@ def equalize(model):
 
     for variable in [*model.variables, *model.optimizer.variables]:
         dist.broadcast(variable.value.data, src=0)
+
+
+def _refuse_what_keras_does_too_early(model):
+    """With TensorFlow, Keras 3.15 sums gradients after all this."""
+    optimizer = model.optimizer
+    found = {
+        name: value
+        for name in (
+            "clipnorm",
+            "clipvalue",
+            "global_clipnorm",
+            "gradient_accumulation_steps",
+        )
+        if (value := getattr(optimizer, name, None)) is not None
+    }
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        found["precision"] = "float16"
+    if model.steps_per_execution > 1:
+        found["steps_per_execution"] = model.steps_per_execution
+    if getattr(model._compile_loss, "_user_loss_weights", None) is not None:
+        found["loss_weights"] = model._compile_loss._user_loss_weights
+    if found:
+        settings = ", ".join(f"{name}={value}" for name, value in found.items())
+        raise ValueError(
+            "On several devices with TensorFlow, Keras does this before it has the "
+            "gradients of all of them, or not at all. Leave it out, or use JAX or "
+            f"PyTorch. Received: {settings}"
+        )
 
 
 def _moments(layer, inputs, mask):

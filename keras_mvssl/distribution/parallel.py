@@ -3,11 +3,14 @@
 import contextlib
 import logging
 import os
+import pickle
 import sys
 import warnings
 
 import keras
 
+# Not empty within a function that one process calls for all.
+_ALONE = []
 FIRST = "Call `data_parallel` before anything is computed or built."
 
 
@@ -25,18 +28,20 @@ def data_parallel(devices=None):
       `TF_CONFIG` is set, `MultiWorkerMirroredStrategy`.
     - PyTorch: `torch.distributed`, a process for each device. A script that is not
       under `torchrun` starts again as that many processes, and this call does not
-      return in the first.
+      return in the first. Each of them runs the whole script: what you write or print
+      yourself, do where `is_chief()`.
 
     On a CPU, devices are virtual ones (JAX, TensorFlow) or processes (PyTorch), for
     trying things out.
 
     Args:
         devices: int. How many devices of this machine. Defaults to all accelerators
-            that there are, or one CPU.
+            that there are, or one CPU (on JAX, all virtual ones that it has been told
+            to have).
 
     Raises:
-        ValueError: For more devices than there are, TensorFlow on a TPU, and a call
-            that comes too late.
+        ValueError: For more devices than there are, another number than a call
+            before, and TensorFlow on a TPU.
 
     Example:
 
@@ -51,6 +56,14 @@ def data_parallel(devices=None):
         raise ValueError(
             f"`devices` must be an int of at least 1. Received: devices={devices}"
         )
+    known = replicas()
+    if keras.backend.backend() != "torch" and known > 1:
+        if devices not in (None, known):
+            raise ValueError(
+                f"There is one call, and it has taken {known} devices. "
+                f"Received: devices={devices}"
+            )
+        return
     start = {"jax": _on_jax, "tensorflow": _on_tensorflow, "torch": _on_torch}
     start[keras.backend.backend()](devices)
 
@@ -87,7 +100,11 @@ def is_chief():
         import tensorflow as tf
 
         resolver = tf.distribute.get_strategy().cluster_resolver
-        return resolver is None or not resolver.task_id
+        if resolver is None or resolver.task_type is None:
+            return True
+        chiefs = "chief" in resolver.cluster_spec().jobs
+        first = "chief" if chiefs else "worker"
+        return resolver.task_type == first and not resolver.task_id
     return processes()[0] == 0
 
 
@@ -95,19 +112,27 @@ def once(function):
     """Calls a function in one process and returns its result in all of them.
 
     Only processes of PyTorch are independent enough; on others all of them call it.
+    Within such a function, another one is simply called.
     """
     index, count = processes()
-    if keras.backend.backend() != "torch" or count == 1:
+    if keras.backend.backend() != "torch" or count == 1 or _ALONE:
         return function()
     import torch.distributed as dist
 
     # An error is everyone's error: the others would wait forever.
     result = [None, None]
     if index == 0:
+        _ALONE.append(True)
         try:
             result = [function(), None]
-        except Exception as error:
+        except BaseException as error:
             result = [None, error]
+        finally:
+            _ALONE.pop()
+        try:
+            pickle.dumps(result)
+        except Exception:
+            result = [None, RuntimeError(repr(result[1] or result[0]))]
     dist.broadcast_object_list(result)
     if result[1] is not None:
         raise result[1]
@@ -168,6 +193,11 @@ def _on_tensorflow(devices):
             "KERAS_BACKEND=jax. Received: the backend tensorflow on a TPU"
         )
     if "TF_CONFIG" in os.environ:
+        if devices is not None:
+            raise ValueError(
+                "With `TF_CONFIG`, all devices of each machine take part. Leave "
+                f"`devices` out. Received: devices={devices}"
+            )
         from keras_mvssl.distribution import multi_worker
 
         strategy = multi_worker.strategy()
@@ -230,10 +260,12 @@ def _start_processes(count):
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    if not os.path.isfile(sys.argv[0]):
+    main = sys.modules["__main__"]
+    if getattr(main, "__file__", None) is None or main.__spec__ is not None:
         raise ValueError(
-            "Only a script can be started again as several processes. Start it with "
-            f"`torchrun --nproc_per_node={count}`. Received: {sys.argv[0]!r}"
+            "Only a script, `python FILE`, can be started again as several processes. "
+            f"Start others with `torchrun --nproc_per_node={count}`. "
+            f"Received: sys.argv[0]={sys.argv[0]!r}"
         )
     try:
         run.main(["--standalone", f"--nproc_per_node={count}", *sys.argv])

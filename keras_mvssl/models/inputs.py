@@ -12,15 +12,15 @@ from keras_mvssl.checks import check_pixels
 def check_views(x, name, batch_size, validation_split=0):
     """Refuses arrays and data sets of views that would fail later, or in silence."""
     check_pixels_of(x, name)
+    if distribution.processes()[1] > 1 and not hasattr(x, "steps_per_epoch"):
+        raise ValueError(
+            "Each process needs its own part of the data: give it what "
+            "`keras_mvssl.data.multiview` or `data.batches` makes of it. "
+            f"Received: {name} of type {type(x).__name__}"
+        )
+    check_parts(x, name, batch_size, validation_split)
     if hasattr(x, "shape"):
         size = 32 if batch_size is None else batch_size
-        if distribution.processes()[1] > 1:
-            raise ValueError(
-                "Each process needs its own part of an array: give `fit` what "
-                "`keras_mvssl.data.multiview` or `data.batches` makes of it. "
-                f"Received: {name}.shape={tuple(x.shape)}"
-            )
-        distribution.check_batch(size)
         if size < 2:
             raise ValueError(
                 "`batch_size` must be at least 2: the loss needs the statistics of a "
@@ -28,8 +28,6 @@ def check_views(x, name, batch_size, validation_split=0):
             )
         trained = math.floor(len(x) * (1 - validation_split))
         for count in (trained, len(x) - trained):
-            if count % size:
-                distribution.check_batch(count % size)
             if count % size == 1:
                 raise ValueError(
                     f"{count} images in batches of {size} leave a last batch of one, "
@@ -37,6 +35,32 @@ def check_views(x, name, batch_size, validation_split=0):
                     f"`batch_size`. Received: {name}.shape={tuple(x.shape)}, "
                     f"batch_size={batch_size}, validation_split={validation_split}"
                 )
+
+
+def check_parts(x, name, batch_size, validation_split=0):
+    """Refuses batches that several devices cannot share equally."""
+    if distribution.replicas() == 1 or distribution.processes()[1] > 1:
+        return
+    if hasattr(x, "steps_per_epoch"):
+        return  # of this package, and checked
+    sizes = [None]
+    if hasattr(x, "shape"):
+        size = batch_size or 32
+        trained = math.floor(len(x) * (1 - validation_split))
+        parts = [count for count in (trained, len(x) - trained) if count]
+        sizes = [min(size, count) for count in parts]
+        sizes += [count % size for count in parts if count % size]
+    elif hasattr(x, "element_spec"):
+        spec = x.element_spec
+        sizes = [(spec[0] if isinstance(spec, tuple) else spec).shape[0]]
+    for size in sizes:
+        if size is None:
+            raise ValueError(
+                "Several devices share batches of one known size: of an array, of "
+                "`data.multiview` or `data.batches`, or of a tf.data.Dataset with "
+                f"`batch(..., drop_remainder=True)`. Received: {name}={x!r:.80}"
+            )
+        distribution.check_batch(size)
 
 
 def check_pixels_of(x, name):

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_mvssl import distribution
 from keras_mvssl.losses import BarlowTwins
+from keras_mvssl.models.inputs import check_parts
 from keras_mvssl.models.inputs import check_pixels_of
 from keras_mvssl.models.inputs import check_views
 from keras_mvssl.models.inputs import tell_steps
@@ -165,8 +166,7 @@ class MultiViewModel(keras.Model):
         y_pred = distribution.gather(y_pred)
         # There are no targets: the projections stand in for the unused `y`.
         loss = super().compute_loss(x=x, y=y_pred, y_pred=y_pred, training=training)
-        values = getattr(self.loss, "call", self.loss)(y_pred, y_pred)
-        loss = distribution.share(loss, values)
+        loss = distribution.share(loss, self.loss, y_pred)
         if self._terms.means:
             # Computed once more; compilers merge the two.
             terms = self.loss.terms(ops.stop_gradient(y_pred))
@@ -252,6 +252,7 @@ class MultiViewModel(keras.Model):
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Projections `(N, V, D)`, as `keras.Model.predict`; `(N, 1, D)` of images."""
         check_pixels_of(x, "x")
+        check_parts(x, "x", batch_size)
         tell_steps(x, kwargs, "steps")
         return super().predict(x, batch_size, verbose, **kwargs)
 

@@ -124,12 +124,15 @@ def show(rows):
 
 
 def main(argv):
+    if argv[1:]:
+        raise app.UsageError(f"These are not flags: {argv[1:]}")
     if CHILD.value:
         return measure(CHILD.value)
     rows = []
     for devices in DEVICES.value:
         command = [sys.executable, *argv[:1], f"--child={devices}"]
-        command += [x for x in sys.argv[1:] if not x.startswith("--devices")]
+        for flag in (BATCH, VIEWS, DIM, STEPS):
+            command.append(f"--{flag.name}={flag.value}")
         result = subprocess.run(command, capture_output=True, text=True)
         lines = [x for x in result.stdout.splitlines() if x.startswith("row ")]
         if not lines:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import helpers
 import keras_mvssl as mv
@@ -46,14 +47,21 @@ def test_batches_that_devices_cannot_share(monkeypatch, images, model):
         with pytest.raises(ValueError, match=f"4 devices.*Received: batch_size={size}"):
             mv.data.batches(images, batch_size=size)
     mv.data.batches(images, batch_size=8)
+    monkeypatch.setattr(distribution, "replicas", lambda: 4)
     views = np.stack([images, images], axis=1)
+    for use in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(ValueError, match="4 devices.*Received: batch_size=6"):
+            use(views, batch_size=6)
+    data = tf.data.Dataset.from_tensor_slices(views)
     with pytest.raises(ValueError, match="4 devices.*Received: batch_size=6"):
-        model.fit(views, batch_size=6)
+        model.fit(data.batch(6, drop_remainder=True))
+    with pytest.raises(ValueError, match="drop_remainder=True.*Received: x="):
+        model.fit(data.batch(8))
 
 
 def test_arrays_are_refused_where_processes_need_parts(monkeypatch, images, model):
     monkeypatch.setattr(distribution, "processes", lambda: (0, 2))
-    with pytest.raises(ValueError, match=r"own part of an array.*Received: x.shape="):
+    with pytest.raises(ValueError, match="own part of the data.*Received: x of type"):
         model.fit(np.stack([images, images], axis=1))
 
 
@@ -65,9 +73,25 @@ def test_distribution_of_keras_is_refused(monkeypatch, model):
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's own")
-def test_tensorflow_on_a_tpu_is_refused(monkeypatch):
-    import tensorflow as tf
+@pytest.mark.parametrize(
+    "optimizer, settings, message",
+    [
+        (dict(clipnorm=1.0), {}, "clipnorm=1.0"),
+        (dict(gradient_accumulation_steps=2), {}, "gradient_accumulation_steps=2"),
+        ({}, dict(steps_per_execution=2), "steps_per_execution=2"),
+        ({}, dict(loss_weights=[0.5]), r"loss_weights=\[0.5\]"),
+    ],
+)
+def test_what_keras_does_too_early(monkeypatch, model, optimizer, settings, message):
+    from keras_mvssl.distribution import exchange
 
+    monkeypatch.setattr(exchange, "replicas", lambda: 2)
+    with pytest.raises(ValueError, match=f"several devices.*Received: {message}"):
+        model.compile(keras.optimizers.SGD(0.1, **optimizer), **settings)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's own")
+def test_tensorflow_on_a_tpu_is_refused(monkeypatch):
     def devices(kind):
         return ["a TPU"] if kind == "TPU" else []
 
@@ -84,7 +108,7 @@ def test_processes_that_torch_starts(tmp_path):
         "from keras_mvssl import distribution\n"
         "distribution.data_parallel(2)\n"
         "rank, count = distribution.processes()\n"
-        "chosen = distribution.once(lambda: rank)\n"
+        "chosen = distribution.once(lambda: distribution.once(lambda: rank))\n"
         "if 'fail' in sys.argv:\n"
         "    distribution.once(lambda: 1 / 0)\n"
         "print('here', rank, count, chosen, distribution.replicas())\n"

@@ -5,6 +5,7 @@ python train.py DEVICES OUT [WITHOUT]: `WITHOUT` leaves out "gather", "average" 
 of the first: a test can see itself fail.
 """
 
+import os
 import sys
 from unittest import mock
 
@@ -18,12 +19,19 @@ BATCH, VIEWS, DIM, SIZE = 64, 4, 64, 12
 
 
 class Agreement(keras.losses.Loss):
-    """A user's own loss, a scalar: agreement of views and a spread over the batch."""
+    """A user's own loss, a scalar: agreement of views, and a spread over the batch."""
 
     def call(self, y_true, y_pred):
         mean = keras.ops.mean(y_pred, axis=1)
         spread = keras.ops.mean(keras.ops.var(mean, axis=0))
         return keras.ops.mean((y_pred - mean[:, None]) ** 2) - 0.1 * spread
+
+
+class Spread(keras.losses.Loss):
+    """A user's own loss, a value for each feature."""
+
+    def call(self, y_true, y_pred):
+        return -keras.ops.var(keras.ops.mean(y_pred, axis=1), axis=0)
 
 
 LOSSES = {
@@ -32,6 +40,7 @@ LOSSES = {
     "vicreg": mv.losses.VICReg(),
     "reformulated": mv.losses.ReformulatedSSL(),
     "own": Agreement(),
+    "own sum": Spread(reduction="sum"),
 }
 
 
@@ -95,7 +104,8 @@ def train(loss, on_device, lars, same_data):
 
 
 def main(devices, out, without=""):
-    mv.distribution.data_parallel(int(devices))
+    several_machines = "TF_CONFIG" in os.environ
+    mv.distribution.data_parallel(None if several_machines else int(devices))
     patches = {
         "gather": ("gather", lambda x: x),
         "average": ("synchronize", lambda model: None),
