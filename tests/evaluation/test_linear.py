@@ -173,7 +173,7 @@ def test_repeated_constant_and_correlated_features(protocol, classes):
 
     with mock.patch.object(paper_probe, "EPOCHS", 30):
         result = linear_probe((spoil(x), y), (spoil(x_test), y_test), protocol)
-    assert result.accuracy > 0.95
+    assert result.accuracy > 0.9
 
 
 @pytest.mark.parametrize(
