@@ -14,9 +14,9 @@ from keras_mvssl.models.multi_view_model import EVALUATION_STEP
 from keras_mvssl.recipe import BACKBONES
 from keras_mvssl.recipe import OPTIMIZERS
 
-# Test images whose spectrum is measured during training, those whose views are
-# projected for it, and those in TensorBoard's embedding projector.
-SPECTRUM, PROJECTED, EMBEDDED = 5000, 256, 1000
+# Test images whose spectrum is measured during training, and those in TensorBoard's
+# embedding projector.
+SPECTRUM, EMBEDDED = 5000, 1000
 
 
 def build_model(recipe, augmentation, image_shape):
@@ -80,7 +80,7 @@ def make_callbacks(recipe, augmentation, splits, stream, workdir, throughput):
     made = None
     if recipe.augment == "kerascv":
         make = views.KerasCVViews(augmentation, recipe.views, seed=recipe.seed)
-        made = np.asarray(make(images[:PROJECTED], EVALUATION_STEP))
+        made = np.asarray(make(images[: callbacks.Spectrum.PROJECTED], EVALUATION_STEP))
     probes = []
     embedding = None
     if splits.train is not None:
