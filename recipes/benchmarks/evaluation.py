@@ -29,7 +29,9 @@ CLASSES = flags.DEFINE_list(
 )
 IMAGES = flags.DEFINE_integer("images", 60_000, "Images to extract features of.")
 STRENGTHS = flags.DEFINE_list(
-    "strengths", ["1e-3", "3e-3", "7e-3", "2e-2", "1e-1"], "C of scikit-learn, at F=512."
+    "strengths",
+    ["1e-3", "3e-3", "7e-3", "2e-2", "1e-1"],
+    "C of scikit-learn, at F=512.",
 )
 OUT = flags.DEFINE_string("out", None, "Path for results, without .json.")
 
