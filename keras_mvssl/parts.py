@@ -51,7 +51,7 @@ def compile_model(model, recipe, steps_per_epoch):
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
         optimizer=optimizer,
-        loss=recipe.loss(),
+        loss=recipe.make_loss(),
         steps_per_execution=recipe.steps_per_execution,
     )
     model.optimizer.build(model.trainable_variables)  # JAX wants to know where it lies.

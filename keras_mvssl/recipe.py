@@ -1,9 +1,9 @@
 """The settings of a run."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import keras
+import numpy as np
 
 from keras_mvssl import losses
 from keras_mvssl import models
@@ -16,6 +16,12 @@ BACKBONES = {
     "resnet50": models.ResNet50,
 }
 
+LOSSES = {
+    "barlow_twins": losses.BarlowTwins,
+    "vicreg": losses.VICReg,
+    "reformulated": losses.ReformulatedSSL,
+}
+PAIRINGS = ("mean", "all")
 OPTIMIZERS = {"adamw": keras.optimizers.AdamW, "lars": optimizers.LARS}
 ENGINES = ("kerascv", "device")
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -30,8 +36,8 @@ class Recipe:
             flag.
         augmentation: What may happen to a view. Defaults to `Augmentation()` at the
             size of the images. No flag.
-        betas: Known-good β, `{(views, projector_dim): beta}`. No flag.
         image_size: Pixels that images are resized to when loaded; None keeps theirs.
+        view_size: Pixels of a view; None takes those of the augmentation.
         views: Views of each image.
         augment: Who makes the views: `"kerascv"`, KerasCV layers on the CPU while the
             device trains, which suits images that the CPU decodes anyway; or
@@ -41,9 +47,11 @@ class Recipe:
         backbone: `"tiny"`, `"resnet18"` or `"resnet50"`.
         stem: Stem of the backbone, `"cifar"` or `"imagenet"`. No flag.
         projector_dim: Features D of the projector.
-        beta: Weight of the redundancy, or `"auto"`, which is 4/D; None takes that of
-            `betas` for the views and the projector, and `"auto"` where it has none.
-        pairing: `"mean"` or `"all"`, of `losses.BarlowTwins`.
+        loss: `"barlow_twins"`, `"vicreg"` or `"reformulated"` (the paper's ideal
+            objective), of `losses`.
+        beta: Weight of the redundancy, or `"auto"`, which is 4/D and what None means.
+            Not of VICReg.
+        pairing: `"mean"`, which is what None means, or `"all"`. Of Barlow Twins.
         epochs: Passes over the images.
         steps_per_epoch: Steps of an epoch; None for a whole pass.
         batch_size: Images per step.
@@ -69,16 +77,17 @@ class Recipe:
 
     dataset: str
     augmentation: Augmentation | None = None
-    betas: Mapping[tuple[int, int], float] = dataclasses.field(default_factory=dict)
     image_size: int | None = None
+    view_size: int | None = None
     views: int = 4
     augment: str = "kerascv"
     fraction: float = 1.0
     backbone: str = "resnet18"
     stem: str = "cifar"
     projector_dim: int = 256
+    loss: str = "barlow_twins"
     beta: float | str | None = None
-    pairing: str = "mean"
+    pairing: str | None = None
     epochs: int = 100
     steps_per_epoch: int | None = None
     batch_size: int = 256
@@ -95,12 +104,18 @@ class Recipe:
     data_dir: str | None = None
     workers: int | None = None
 
-    def loss(self):
-        """The loss with the β that goes with the views and the projector."""
-        beta = self.beta
-        if beta is None:
-            beta = self.betas.get((self.views, self.projector_dim), "auto")
-        return losses.BarlowTwins(beta=beta, pairing=self.pairing)
+    def make_loss(self):
+        """The loss that the settings describe."""
+        given = {"beta": self.beta, "pairing": self.pairing}
+        given = {name: value for name, value in given.items() if value is not None}
+        return LOSSES[self.loss](**given)
+
+    def augmentation_for(self, image_shape):
+        """The augmentation of images `(H, W, C)`, with its size of views."""
+        augmentation = self.augmentation or Augmentation(size=image_shape[:2])
+        if self.view_size is None:
+            return augmentation
+        return dataclasses.replace(augmentation, size=self.view_size)
 
     def check(self):
         """Raises ValueError, naming the setting, for one outside its range."""
@@ -115,6 +130,7 @@ class Recipe:
                 f"Received: backbone={self.backbone!r}"
             )
         choices = {
+            "loss": sorted(LOSSES),
             "augment": ENGINES,
             "precision": PRECISIONS,
             "optimizer": sorted(OPTIMIZERS),
@@ -124,6 +140,13 @@ class Recipe:
                 raise ValueError(
                     f"`{name}` must be one of {list(allowed)}. "
                     f"Received: {name}={getattr(self, name)!r}"
+                )
+        unused = {"vicreg": ("beta", "pairing"), "reformulated": ("pairing",)}
+        for name in unused.get(self.loss, ()):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"`{name}` does not apply to the loss {self.loss!r}. "
+                    f"Received: {name}={getattr(self, name)!r}, loss={self.loss!r}"
                 )
         if self.augment == "device" and self.workers is not None:
             raise ValueError(
@@ -136,6 +159,7 @@ class Recipe:
             "steps_per_execution": 1,
             "steps_per_epoch": 1,
             "probe_every": 1,
+            "view_size": 1,
             "workers": 1,
             "devices": 1,
             "seed": 0,
@@ -162,4 +186,60 @@ class Recipe:
                 "`data_dir` does not apply to shapes, which are drawn. "
                 f"Received: data_dir={self.data_dir!r}"
             )
-        self.loss()
+        self.make_loss()
+
+
+def tuned(recipe, table, keep=()):
+    """A recipe with the settings that are known to go with its number of views.
+
+    For a number between those of the table, and for a projector between those of its β,
+    settings are interpolated, geometrically; beyond them, they are the nearest
+    one's, and β that of the nearest projector times the ratio of sizes (β = O(1/D)).
+    That this was done is printed.
+
+    Args:
+        recipe: A `Recipe`.
+        table: `{views: {name: value}}`, values positive numbers. The one of `beta` may
+            be `{projector_dim: value}`; it is for Barlow Twins.
+        keep: Names of settings to leave as they are.
+
+    Returns:
+        A `Recipe`.
+
+    Example:
+
+    ```python
+    table = {2: {"beta": {256: 0.02}}, 8: {"beta": {256: 0.01}, "batch_size": 128}}
+    recipe = tuned(Recipe(dataset="cifar10", views=8), table)
+    ```
+    """
+    dim, views = recipe.projector_dim, recipe.views
+    names = {name for row in table.values() for name in row} - set(keep)
+    if recipe.loss != "barlow_twins":
+        names -= {"beta"}
+    settings, exact = {}, views in table
+    for name in sorted(names):
+        default = getattr(recipe, name)
+        points = {v: row.get(name, default) for v, row in table.items()}
+        points = {v: value for v, value in points.items() if value is not None}
+        for v, value in points.items():
+            if isinstance(value, dict):
+                exact = exact and (v != views or dim in value)
+                scaled = {d: beta * d for d, beta in value.items()}
+                points[v] = value.get(dim) or _between(scaled, dim) / dim
+        value = points.get(views) or _between(points, views)
+        settings[name] = round(value) if isinstance(default, int) else value
+    if settings and not exact:
+        shown = ", ".join(f"{name}={value:.4g}" for name, value in settings.items())
+        print(
+            f"No settings are known for views={views} with projector_dim={dim}. Taken "
+            f"from the nearest: {shown}"
+        )
+    return dataclasses.replace(recipe, **settings)
+
+
+def _between(points, x):
+    """The value at x on lines through points on logarithmic axes, level outside."""
+    known = sorted(points)
+    logs = np.log([points[k] for k in known])
+    return float(np.exp(np.interp(np.log(x), np.log(known), logs)))

@@ -18,15 +18,16 @@ from keras_mvssl import distribution
 
 
 def results(recipe, model):
-    """Settings that belong to a result."""
+    """Settings that belong to a result; None for those that the loss has not."""
+    has_beta = hasattr(model.loss, "resolve_beta")
     return {
         "recipe": pathlib.Path(sys.argv[0]).stem,
         "dataset": recipe.dataset,
         "views": recipe.views,
         "fraction": recipe.fraction,
-        "loss": model.loss.name,
-        "beta": model.loss.resolve_beta(recipe.projector_dim),
-        "pairing": recipe.pairing,
+        "loss": recipe.loss,
+        "beta": model.loss.resolve_beta(recipe.projector_dim) if has_beta else None,
+        "pairing": getattr(model.loss, "pairing", None),
         "projector_dim": recipe.projector_dim,
         "backbone": recipe.backbone,
         "batch_size": recipe.batch_size,
@@ -44,13 +45,11 @@ def results(recipe, model):
 def config(recipe, augmentation, steps):
     """All settings of a run."""
     settings = {
-        field.name: getattr(recipe, field.name)
-        for field in dataclasses.fields(recipe)
-        if field.name != "betas"
+        field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)
     }
     return {
         **settings,
-        "beta": recipe.loss().beta,
+        "beta": getattr(recipe.make_loss(), "beta", None),
         "augmentation": augmentation.get_config(),
         "steps_per_epoch": steps,
         **provenance(),

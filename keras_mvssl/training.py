@@ -24,14 +24,16 @@ from keras_mvssl import records
 from keras_mvssl import report
 from keras_mvssl.recipe import BACKBONES
 from keras_mvssl.recipe import ENGINES
+from keras_mvssl.recipe import LOSSES
 from keras_mvssl.recipe import OPTIMIZERS
+from keras_mvssl.recipe import PAIRINGS
 from keras_mvssl.recipe import PRECISIONS
 from keras_mvssl.recipe import Recipe
+from keras_mvssl.recipe import tuned
 from keras_mvssl.records import provenance
 from keras_mvssl.report import diagnostics
-from keras_mvssl.views import Augmentation
 
-__all__ = ["Recipe", "main", "provenance", "run"]
+__all__ = ["Recipe", "main", "provenance", "run", "tuned"]
 
 # Raw pixels are probed at this size at most, so that the probe stays affordable.
 PIXELS = 32
@@ -88,8 +90,7 @@ def _run(recipe, workdir):
         splits = data.load(
             name, recipe.data_dir, recipe.fraction, recipe.seed, recipe.image_size
         )
-    size = splits.image_shape[:2]
-    augmentation = recipe.augmentation or Augmentation(size=size)
+    augmentation = recipe.augmentation_for(splits.image_shape)
     if augmentation.needs_rgb and splits.image_shape[-1] != 3:
         raise ValueError(
             "Saturation, hue and grayscale need RGB images. Give the recipe an "
@@ -165,18 +166,21 @@ def _run(recipe, workdir):
     return results
 
 
-def main(recipe):
+def main(recipe, table=None):
     """The command line of a recipe: flags for its settings, then `run`.
 
     Args:
         recipe: A `Recipe`, whose values are the defaults.
+        table: Settings that go with numbers of views, for `tuned`. Those given on the
+            command line win over them.
     """
     names = command_line.define_flags(
         recipe,
-        leave_out=("dataset", "augmentation", "betas", "stem"),
+        leave_out=("dataset", "augmentation", "stem"),
         choices={
             "backbone": sorted(BACKBONES),
-            "pairing": ("mean", "all"),
+            "loss": sorted(LOSSES),
+            "pairing": PAIRINGS,
             "augment": ENGINES,
             "precision": PRECISIONS,
             "optimizer": sorted(OPTIMIZERS),
@@ -196,7 +200,7 @@ def main(recipe):
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         title = pathlib.Path(sys.argv[0]).stem
         given = {name: value for name, value in settings.items() if value is not None}
-        new = dataclasses.replace(recipe, **given)
+        new = tuned(dataclasses.replace(recipe, **given), table or {}, keep=given)
         run(new, workdir.value or f"runs/{title}-{stamp}")
 
     app.run(start)

@@ -17,7 +17,6 @@ def recipe(labelled_npz):
     return training.Recipe(
         dataset=f"npz:{labelled_npz}",
         augmentation=Augmentation(size=12),
-        betas={(2, 8): 0.5},
         backbone="tiny",
         projector_dim=8,
         views=3,
@@ -177,15 +176,6 @@ def test_a_run_without_labels(recipe, tmp_path, labelled):
     recipe = dataclasses.replace(recipe, dataset=f"npz:{tmp_path / 'x.npz'}", epochs=1)
     results = training.run(recipe, tmp_path / "run")
     assert results["probe"] == {"pixels": None, "random_init": None, "final": None}
-
-
-def test_views_and_projector_bring_their_beta(recipe):
-    def beta(**settings):
-        return dataclasses.replace(recipe, **settings).loss().beta
-
-    assert beta(views=2) == 0.5
-    assert beta(views=4) == beta(views=2, projector_dim=16) == "auto"
-    assert beta(views=2, beta=0.1) == 0.1 and beta(views=2, beta="auto") == "auto"
 
 
 def test_weight_decay_spares_biases_and_batch_normalisation(recipe, model):

@@ -10,6 +10,7 @@ import numpy as np
 from keras_mvssl.checks import check_labelled
 from keras_mvssl.checks import check_pixels
 from keras_mvssl.data import folder
+from keras_mvssl.data import imagenet100
 from keras_mvssl.data import shapes
 from keras_mvssl.data import tfds
 from keras_mvssl.data.splits import Splits
@@ -24,9 +25,12 @@ def load(name, data_dir=None, fraction=1.0, seed=0, image_size=None):
             - `"shapes"`: simple shapes drawn by code, 32x32 RGB, 10 classes, 10,000
               images to train and 2,000 to test;
             - the name of a TFDS data set with images and labels, such as `"cifar10"`
-              or `"stl10"`. If it has an unlabelled split, that one is for
-              pretraining; if it has neither `test` nor `validation`, the last fifth
-              of `train` is kept for the test;
+              or `"stl10"`. If it has an unlabelled split, pretraining is on that and
+              `train`; if it has neither `test` nor `validation` with labels, the last
+              fifth of `train` is kept for the test;
+            - `"imagenet100"`: the 100 classes of ImageNet that Tian et al. chose for
+              CMC, out of folders `train` and `val` in `data_dir`, or else out of TFDS's
+              `imagenet2012`; needs `image_size`;
             - `"folder:PATH"`: JPEG, PNG and other images in one sub-folder a class, or
               in no sub-folders at all if they are unlabelled. If PATH holds a folder
               `train`, it may hold `test` (or `val`) and `unlabelled` beside it;
@@ -34,7 +38,7 @@ def load(name, data_dir=None, fraction=1.0, seed=0, image_size=None):
               pretraining too;
             - `"npz:PATH"`: a NumPy file with `x_train` and, if there are labels,
               `y_train`, `x_test`, `y_test`; `x_pretrain` if those differ.
-        data_dir: Folder of TFDS data. Defaults to TFDS's own.
+        data_dir: Folder of TFDS data. Defaults to TFDS's own. Or that of ImageNet.
         fraction: Share of the images for pretraining to keep, in (0, 1]: a seeded
             subset, of equal share in each class where there are labels. Probes keep
             all of theirs.
@@ -87,6 +91,8 @@ def load(name, data_dir=None, fraction=1.0, seed=0, image_size=None):
         splits, labels = _load_npz(name, path)
     elif name == "shapes":
         splits, labels = _load_shapes()
+    elif name == "imagenet100":
+        splits, labels = imagenet100.load(data_dir, seed, image_size)
     else:
         splits, labels = tfds.load(name, data_dir, image_size)
     return dataclasses.replace(

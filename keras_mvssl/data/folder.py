@@ -16,8 +16,11 @@ from keras_mvssl.data.splits import subset_indices
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
 
 
-def load(name, path, seed, image_size):
-    """`Splits` of a folder of images, and a callable to the labels of `pretrain`."""
+def load(name, path, seed, image_size, classes=None):
+    """`Splits` of a folder of images, and a callable to the labels of `pretrain`.
+
+    `classes`, names of sub-folders, leaves out all others.
+    """
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
         raise ValueError(f"There is no such folder. Received: name={name!r}")
@@ -45,7 +48,7 @@ def load(name, path, seed, image_size):
                 "read. If `train` is a class like the others, put all classes into "
                 f"another folder `train`. Received: {others} in {root}"
             )
-    train = find_images(roots["train"] or root)
+    train = find_images(roots["train"] or root, classes=classes)
     files, test_files = train.paths, []
     labels, test_labels = train.labels, None
     if labels is not None and len(train.class_names) < 2:
@@ -57,7 +60,7 @@ def load(name, path, seed, image_size):
     if labels is None and roots["test"]:
         print(f"{roots['test'].name}/ is not used: train/ has no classes.")
     if labels is not None and roots["train"] and roots["test"]:
-        test = find_images(roots["test"])
+        test = find_images(roots["test"], classes=classes)
         if test.class_names != train.class_names:
             raise ValueError(
                 "train and test must have the same classes as sub-folders. Received: "
@@ -114,19 +117,28 @@ class Found:
     class_names: tuple[str, ...] | None
 
 
-def find_images(root, labelled=True):
+def find_images(root, labelled=True, classes=None):
     """Lists the images in a folder, in sorted order.
 
     Args:
         root: The folder.
         labelled: Whether sub-folders are classes. If not, their images are listed
             together.
+        classes: Optional names of sub-folders to look into; they must be there.
 
     Raises:
         ValueError: For a folder, or the sub-folder of a class, without images, and for
             images beside the sub-folders of classes.
     """
     inside, folders = sorted(root.iterdir()), _folders(root)
+    if classes is not None:
+        missing = sorted(set(classes) - {p.name for p in folders})
+        if missing:
+            raise ValueError(
+                f"{len(missing)} of {len(classes)} classes have no sub-folder in "
+                f"{root}. Received: no {missing[0]}"
+            )
+        folders = [p for p in folders if p.name in classes]
     if not labelled or not folders:
         files = _images_below(root) if folders else [p for p in inside if _is_image(p)]
         _require_images(files, root)

@@ -1,11 +1,14 @@
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import helpers
+import stand_ins
 from keras_mvssl import data
+from keras_mvssl.data import imagenet100
 from keras_mvssl.data import splits as splits_module
 from keras_mvssl.data.splits import subset_indices
 
@@ -248,12 +251,13 @@ def test_tfds_with_an_unlabelled_split(tmp_path):
     with pytest.raises(ValueError, match="differ in size.*image_size=None"):
         data.load(builder.name, data_dir=tmp_path)
     splits = data.load("toy_stl", data_dir=tmp_path, image_size=6)
-    assert splits.pretrain.shape == (20, 6, 6, 3)
-    assert sorted(splits.pretrain[:, 0, 0, 0]) == list(range(0, 200, 10))
+    assert splits.pretrain.shape == (32, 6, 6, 3)
+    values = [*range(0, 200, 10), *range(0, 120, 10)]
+    assert sorted(splits.pretrain[:, 0, 0, 0]) == sorted(values)
     assert (np.bincount(splits.train[1]) == 6).all() and len(splits.test[0]) == 4
     assert splits.class_names == ("cat", "dog")
     half = data.load("toy_stl", data_dir=tmp_path, image_size=6, fraction=0.5)
-    assert len(half.pretrain) == 10 and len(half.train[0]) == 12
+    assert len(half.pretrain) == 16 and len(half.train[0]) == 12
 
 
 def test_tfds_with_train_alone_keeps_a_fifth(tmp_path):
@@ -263,6 +267,54 @@ def test_tfds_with_train_alone_keeps_a_fifth(tmp_path):
     images = np.concatenate([splits.train[0], splits.test[0]])[:, 0, 0, 0]
     assert len(splits.test[0]) == 4
     assert sorted(images) == list(range(0, 200, 10))
+
+
+def write_imagenet(tmp_path):
+    """A tiny imagenet2012: two images of each of 102 classes, twice."""
+    names = imagenet100.CLASSES
+    others = ["n01440764", "n01443537"]
+    labels = [*others, *names, *others, *names[::-1]]
+    return stand_ins.write_tfds(
+        "imagenet2012",
+        {"train": labels, "validation": labels, "test": [-1, -1, -1]},
+        tmp_path,
+    )
+
+
+def test_imagenet100_of_tfds(tmp_path, monkeypatch):
+    write_imagenet(tmp_path)
+    with pytest.raises(ValueError, match="differ in size.*image_size=None"):
+        data.load("imagenet100", tmp_path)
+    splits = data.load("imagenet100", tmp_path, image_size=8)
+    assert splits.pretrain.shape == (200, 8, 8, 3) and splits.num_classes == 100
+    for _, labels in (splits.train, splits.test):
+        assert (np.bincount(labels) == 2).all()
+    monkeypatch.setattr(splits_module, "MEMORY_LIMIT", 10)
+    streamed = data.load("imagenet100", tmp_path, fraction=0.5, image_size=8)
+    assert int(streamed.pretrain.cardinality()) == len(list(streamed.pretrain)) == 100
+    pairs = list(streamed.test.as_numpy_iterator())
+    np.testing.assert_array_equal([label for _, label in pairs], splits.test[1])
+    np.testing.assert_array_equal([image for image, _ in pairs], splits.test[0])
+
+
+def test_imagenet100_of_folders(tmp_path):
+    for part, count in (("train", 2), ("val", 1)):
+        for name in (*imagenet100.CLASSES, "n00000000"):
+            write_images(tmp_path / part / name, count)
+    splits = data.load("imagenet100", tmp_path)
+    assert len(splits.pretrain) == 200 and splits.num_classes == 100
+    shutil.rmtree(tmp_path / "train" / "n02090622")
+    with pytest.raises(ValueError, match="1 of 100 classes.*Received: no n02090622"):
+        data.load("imagenet100", tmp_path)
+
+
+def test_files_to_bring_by_hand_are_named(tmp_path):
+    with pytest.raises(ValueError) as error:
+        data.load("imagenet100", tmp_path, image_size=8)
+    said = str(error.value)
+    assert str(tmp_path / "downloads" / "manual") in said
+    assert "ILSVRC2012_img_train.tar" in said and "ILSVRC2012_img_val.tar" in said
+    assert said.endswith(f"data_dir={str(tmp_path)!r}")
 
 
 @pytest.mark.slow

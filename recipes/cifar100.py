@@ -1,0 +1,36 @@
+"""Pretrains on CIFAR-100 with 2, 4 or 8 views.
+
+    python recipes/cifar100.py --views=4 --data_dir=~/tensorflow_datasets
+
+TFDS downloads the data set on first use. Probes tell the 100 fine classes apart. Meant
+for one GPU; time and accuracy are not yet run.
+
+The paper has no CIFAR-100: settings, augmentation and the authors' β are those of
+`recipes/cifar10.py`, whose images are of the same size, number and origin.
+"""
+
+from keras_mvssl.training import Recipe
+from keras_mvssl.training import main
+from keras_mvssl.views import Augmentation
+
+RECIPE = Recipe(
+    dataset="cifar100",
+    augmentation=Augmentation.preset("cifar10"),
+    augment="device",
+    backbone="resnet18",
+    projector_dim=256,
+    epochs=100,
+    batch_size=64,
+    learning_rate=3e-3,
+    warmup_epochs=0.5,
+    probe_every=5,
+)
+
+VIEWS = {
+    2: dict(beta={256: 0.02, 8192: 0.0008}),
+    4: dict(beta={256: 0.01, 8192: 0.0004}),
+    8: dict(beta={256: 0.01, 8192: 0.0004}),
+}
+
+if __name__ == "__main__":
+    main(RECIPE, VIEWS)

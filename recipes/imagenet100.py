@@ -1,0 +1,62 @@
+"""Pretrains on 100 classes of ImageNet with 2, 4 or 8 views of 128 or 224 px.
+
+    python recipes/imagenet100.py --views=4 --data_dir=imagenet
+    python recipes/imagenet100.py --views=4 --data_dir=imagenet \
+        --image_size=256 --view_size=224 --batch_size=128
+
+`data_dir` holds folders `train` and `val` with a sub-folder for each class, such as
+`train/n01440764`; other classes than the 100 are left out. Or it is a folder of TFDS
+data, with `imagenet2012` in it or the two archives that TFDS makes it of (it says where
+they go); each epoch then reads all 1,000 classes to find the 100, so folders are
+faster. The classes are those of CMC (Tian et al., 2020), as in the paper. Probes are
+tested on the validation images.
+
+An image is decoded once for all of its views, by the CPU; KerasCV layers make the views
+there. Meant for one GPU with many CPU cores; time and accuracy are not yet run.
+
+The batch of 256, of 250 with 8 views, and the projector of 512 are the authors', who
+train for 100 epochs with Adam at a constant 1e-3; here the rate warms up and decays.
+Their ResNet-18 keeps all 128 pixels up to its first block; the stem of ImageNet here
+takes a sixteenth of that work. They probe the central half of images of 256 pixels,
+here it is the whole image.
+"""
+
+from keras_mvssl.training import Recipe
+from keras_mvssl.training import main
+from keras_mvssl.views import Augmentation
+
+RECIPE = Recipe(
+    dataset="imagenet100",
+    augmentation=Augmentation.preset("imagenet100"),
+    image_size=160,
+    augment="kerascv",
+    backbone="resnet18",
+    stem="imagenet",
+    projector_dim=512,
+    epochs=100,
+    batch_size=256,
+    learning_rate=1e-3,
+    probe_every=5,
+)
+
+# β by projector, of the authors' launch scripts (for 4096, the middle of two). On half
+# of the images with 4 views they launch 0.004 for 512, on a quarter with 8 views 0.01.
+VIEWS = {
+    2: dict(
+        batch_size=256,
+        beta={
+            128: 0.07,
+            256: 0.02,
+            512: 0.02,
+            1024: 0.005,
+            2048: 0.007,
+            4096: 0.004,
+            8192: 0.001,
+        },
+    ),
+    4: dict(batch_size=256, beta={512: 0.01}),
+    8: dict(batch_size=250, beta={512: 0.01}),
+}
+
+if __name__ == "__main__":
+    main(RECIPE, VIEWS)
