@@ -1,0 +1,307 @@
+"""What the studies share: a grid of runs in folders, its progress, and its results.
+
+A run lies in a folder named by its settings, `views=4,fraction=0.5,...,seed=0`, below
+`workdir`/dataset-size, and is made by `keras_mvssl.training.run` unless it is there
+already: studies share their runs, and one that was interrupted goes on where it ended.
+`tables.py` writes what comes out.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+import runpy
+import sys
+import time
+
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+import keras_mvssl as mv
+from keras_mvssl import distribution
+from keras_mvssl import records
+from keras_mvssl import training
+
+RECIPES = pathlib.Path(__file__).parents[1]
+# Views over which features are averaged in the second probe, for every encoder.
+PROBE_VIEWS = 8
+# A run of fewer epochs is cut into this many, so that there is a curve.
+CURVE = 4
+# What names a setting: its runs differ in the seed.
+SETTING = ("views", "fraction", "projector_dim", "beta")
+# What changes in a recipe for the small size, for two CPU cores and minutes.
+SMALL = {
+    "shapes": dict(augment="device", projector_dim=128, epochs=4),
+    "cifar10": dict(
+        backbone="tiny", projector_dim=128, epochs=1, warmup_epochs=0.1, probe_every=1
+    ),
+}
+# Settings that go with views there, where they are not those of the recipe.
+SMALL_VIEWS = {}
+
+_own = dict(module_name=sys.argv[0])
+DATASET = flags.DEFINE_enum(
+    "dataset",
+    "shapes",
+    ["shapes", "cifar10", "cifar100", "stl10", "imagenet100"],
+    "Data set: that of the recipe of this name.",
+    **_own,
+)
+SIZE = flags.DEFINE_enum(
+    "size",
+    "small",
+    ["small", "paper"],
+    "For minutes on a CPU, or the recipe's.",
+    **_own,
+)
+SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each setting.", 1, **_own)
+FIRST_SEED = flags.DEFINE_integer("first_seed", 0, "The first of the seeds.", 0, **_own)
+WORKDIR = flags.DEFINE_string("workdir", "runs/studies", "Folder of the runs.", **_own)
+OUT = flags.DEFINE_string("out", "recipes/results", "Folder of the results.", **_own)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data.", **_own)
+
+
+def main(study):
+    """The command line of a study, a function of `Runs` and the folder for results."""
+
+    def start(argv):
+        if argv[1:]:
+            raise app.UsageError(f"These are not flags: {argv[1:]}")
+        out = pathlib.Path(OUT.value).expanduser()
+        out.mkdir(parents=True, exist_ok=True)
+        study(open_runs(), out)
+
+    app.run(start)
+
+
+def open_runs():
+    """`Runs` as the flags say."""
+    dataset, size = DATASET.value, SIZE.value
+    recipe, table = settings_of(dataset, size)
+    seeds = range(FIRST_SEED.value, FIRST_SEED.value + SEEDS.value)
+    folder = pathlib.Path(WORKDIR.value).expanduser() / f"{dataset}-{size}"
+    recipe = dataclasses.replace(recipe, data_dir=DATA_DIR.value)
+    splits = mv.data.load(dataset, recipe.data_dir, image_size=recipe.image_size)
+    runs = Runs(f"{dataset}-{size}", recipe, table, folder, seeds, splits)
+    runs.check_manifest()
+    return runs
+
+
+def settings_of(dataset, size):
+    """The recipe of a data set, and its table from views to settings."""
+    found = runpy.run_path(str(RECIPES / f"{dataset}.py"))
+    recipe, table = found["RECIPE"], found["VIEWS"]
+    if size == "paper":
+        return recipe, table
+    if dataset not in SMALL:
+        raise app.UsageError(f"--dataset={dataset} needs --size=paper.")
+    recipe = dataclasses.replace(recipe, **SMALL[dataset])
+    return recipe, SMALL_VIEWS.get(dataset, table)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        setting: `{name: value}` of `SETTING`.
+        seed: int.
+        curve: A dict per epoch: views seen, seconds, accuracy; the first is of random
+            weights.
+        results: Those of `training.run`, with the probes at the end: on 8 views, and
+            on held-out training images, for choices.
+    """
+
+    setting: dict
+    seed: int
+    curve: list
+    results: dict
+
+
+class Runs:
+    """Runs on one data set, below one folder, of one version.
+
+    Args:
+        title: Of the data set and its size.
+        recipe: `Recipe` that settings change.
+        table: Settings that go with views, of `training.tuned`.
+        folder: Where the runs are.
+        seeds: Seeds of each setting.
+        splits: The data, of `data.load`.
+    """
+
+    def __init__(self, title, recipe, table, folder, seeds, splits):
+        self.title, self.recipe, self.table = title, recipe, table
+        self.folder, self.seeds, self.splits = folder, list(seeds), splits
+
+    def check_manifest(self):
+        """Refuses runs that this version, on this backend, would not have made."""
+        base = dataclasses.asdict(self.recipe)
+        del base["data_dir"], base["seed"]
+        mine = {
+            "version": mv.__version__,
+            "backend": keras.backend.backend(),
+            "device": distribution.device_name(),
+            "versions": distribution.versions(),
+            "settings": base,
+            "table": self.table,
+        }
+        mine = json.loads(json.dumps(mine))
+        path = self.folder / "manifest.json"
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            records.write_json(path, mine)
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        for name in mine:
+            if mine[name] != theirs.get(name):
+                raise ValueError(
+                    f"The runs in `workdir` were made with another {name}: "
+                    f"{theirs.get(name)}, not {mine[name]}. They are not mixed: choose "
+                    f"another `workdir`. Received: workdir={self.folder}"
+                )
+
+    @property
+    def images(self):
+        """The number of images to pretrain on."""
+        pretrain = self.splits.pretrain
+        if hasattr(pretrain, "element_spec"):
+            return int(pretrain.cardinality())
+        return len(pretrain)
+
+    def recipe_for(self, setting, seed):
+        """The recipe of a run, with what goes with its views."""
+        recipe = dataclasses.replace(self.recipe, **setting, seed=seed)
+        with contextlib.redirect_stdout(io.StringIO()):  # Most D are not in the table.
+            recipe = training.tuned(recipe, self.table, keep=setting)
+        if recipe.epochs >= CURVE:
+            return recipe
+        steps = round(recipe.fraction * self.images) // recipe.batch_size
+        return dataclasses.replace(
+            recipe,
+            steps_per_epoch=max(1, steps * recipe.epochs // CURVE),
+            epochs=CURVE,
+            warmup_epochs=recipe.warmup_epochs * CURVE / recipe.epochs,
+        )
+
+    def beta_of(self, setting):
+        """The β of a setting, a number."""
+        recipe = self.recipe_for(setting, 0)
+        return recipe.make_loss().resolve_beta(recipe.projector_dim)
+
+    def run(self, settings):
+        """Makes the runs of some settings that are not there yet; a list of `Run`."""
+        plan = []
+        for seed in self.seeds:
+            for setting in settings:
+                recipe = self.recipe_for(setting, seed)
+                plan.append((recipe, self.folder / self._name(recipe, setting)))
+        views = [self._views(recipe) for recipe, _ in plan]
+        spent, made, runs = 0.0, 0, []
+        for index, (recipe, folder) in enumerate(plan):
+            if not (folder / "probes.json").exists():
+                left = sum(
+                    v
+                    for v, (_, f) in zip(views, plan)
+                    if not (f / "probes.json").exists()
+                )
+                _show(
+                    index,
+                    len(plan),
+                    1 - left / sum(views),
+                    made and spent / made * left,
+                )
+                print(folder.name, flush=True)
+                start = time.perf_counter()
+                keras.utils.clear_session()
+                training.run(recipe, folder, resume="auto")
+                self._probe(recipe, folder)
+                spent += time.perf_counter() - start
+                made += views[index]
+            runs.append(read(folder))
+        _show(len(plan), len(plan), 1.0, 0)
+        return runs
+
+    def found(self):
+        """All finished runs with these seeds."""
+        runs = [read(path.parent) for path in sorted(self.folder.glob("*/probes.json"))]
+        return [run for run in runs if run.seed in self.seeds]
+
+    def _name(self, recipe, setting):
+        named = {
+            "views": recipe.views,
+            "fraction": recipe.fraction,
+            "projector": recipe.projector_dim,
+            "beta": recipe.make_loss().resolve_beta(recipe.projector_dim),
+        }
+        named |= {name: x for name, x in setting.items() if name not in SETTING}
+        named["seed"] = recipe.seed
+        return ",".join(
+            f"{name}={x:.4g}" if isinstance(x, float) else f"{name}={x}"
+            for name, x in named.items()
+        )
+
+    def _views(self, recipe):
+        steps = recipe.steps_per_epoch or (
+            round(recipe.fraction * self.images) // recipe.batch_size
+        )
+        return recipe.views * recipe.batch_size * steps * recipe.epochs
+
+    def _probe(self, recipe, folder):
+        """The probes that a recipe has not; its own is on one clean view."""
+        encoder = keras.saving.load_model(folder / "encoder.keras", compile=False)
+        augmentation = recipe.augmentation_for(self.splits.image_shape)
+        views = mv.views.RandomViews(augmentation, PROBE_VIEWS)
+        extract, probe = mv.evaluation.extract_features, mv.evaluation.linear_probe
+        averaged = [
+            extract(encoder, part, 512 // PROBE_VIEWS, views)
+            for part in (self.splits.train, self.splits.test)
+        ]
+        # A fifth of the training images stands in for the test in every choice.
+        features, labels = extract(encoder, self.splits.train)
+        order = np.random.default_rng(0).permutation(len(labels))
+        held_out, kept = np.split(order, [len(order) // 5])
+        validation = [(features[rows], labels[rows]) for rows in (kept, held_out)]
+        probes = {
+            "8_views": probe(*averaged).accuracy,
+            "validation": probe(*validation).accuracy,
+        }
+        records.write_json(folder / "probes.json", probes)
+
+
+def read(folder):
+    """The `Run` in a folder."""
+    results, config, probes = (
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("results", "config", "probes")
+    )
+    results["probe"] |= probes
+    start = {
+        "views_seen": 0,
+        "seconds": 0.0,
+        "accuracy": results["probe"]["random_init"],
+    }
+    curve = [{"epoch": 0, **start}]
+    with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["probe_accuracy"]:
+                curve.append(
+                    {
+                        "epoch": int(row["epoch"]),
+                        "views_seen": int(row["views_seen"]),
+                        "seconds": float(row["seconds"]),
+                        "accuracy": float(row["probe_accuracy"]),
+                    }
+                )
+    setting = {name: results[name] for name in SETTING}
+    return Run(setting, config["seed"], curve, results)
+
+
+def _show(done, total, share, seconds):
+    """One line of progress over all runs."""
+    bar = ("=" * round(20 * share)).ljust(20, ".")
+    left = f", about {seconds / 60:.0f} min left" if seconds else ""
+    print(f"[{bar}] {done}/{total} runs, {share:.0%} of the views{left}", flush=True)

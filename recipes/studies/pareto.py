@@ -1,0 +1,117 @@
+"""Views, images and projectors together: error against runtime, and the frontier.
+
+    python recipes/studies/pareto.py --dataset=shapes --size=small
+
+Takes all runs of the other studies that are in `workdir` with these seeds, and makes
+its own where they are missing: 2 views on all images (the baseline), 4 and 8 on all, 4
+on half and 8 on a quarter. Each point is the mean over the seeds at an epoch: the error
+that one has on stopping there. The frontier are the points that none is both cheaper
+and better than. Beside the plot, a table says at which second, view and image each
+setting reaches an error. Seconds are those of training.
+
+Poster, "Pareto frontier"; figure 5 of the paper. Time and results: not yet run.
+"""
+
+import csv
+
+import grid
+import numpy as np
+import tables
+
+SETTINGS = [(2, 1.0), (4, 1.0), (8, 1.0), (4, 0.5), (8, 0.25)]
+STEP = 0.05  # between the errors of the table
+
+
+def curves_of(runs):
+    """`[(setting, table)]`; rows of seconds, views seen and error, means over seeds."""
+    curves = []
+    for setting, group in tables.by_setting(runs):
+        seconds, _, accuracy, _ = tables.mean_curve(group, "seconds")
+        seen = tables.mean_curve(group, "views_seen")[0]
+        curves.append((setting, np.stack([seconds, seen, 1 - accuracy], axis=1)))
+    return curves
+
+
+def frontier(points):
+    """The rows `(cost, error)` that no other row beats in both, by cost."""
+    points = points[np.lexsort(points.T[::-1])]
+    best = np.minimum.accumulate(points[:, 1])
+    return points[np.r_[True, best[1:] < best[:-1]]]
+
+
+def targets(curves):
+    """What each setting takes to each error, in rows for a table."""
+    start = min(curve[0, 2] for _, curve in curves)
+    best = min(curve[:, 2].min() for _, curve in curves)
+    rows = []
+    for level in np.arange(np.ceil(best / STEP), np.ceil(start / STEP))[::-1] * STEP:
+        for setting, curve in curves:
+            reached = np.flatnonzero(curve[:, 2] <= level + 1e-9)
+            if len(reached):
+                seconds, seen, _ = curve[reached[0]]
+                rows.append(
+                    {
+                        "error": round(float(level), 3),
+                        **setting,
+                        "seconds": round(float(seconds), 1),
+                        "views_seen": int(seen),
+                        "images_seen": int(seen) // setting["views"],
+                    }
+                )
+    return rows
+
+
+def study(runs, out):
+    own = runs.run([dict(views=v, fraction=f) for v, f in SETTINGS])
+    baseline = own[0].setting
+    found = runs.found()
+    curves = curves_of(found)
+    figure, axes = tables.plt.subplots(
+        1, 2, figsize=(11, 4.2), sharey=True, layout="constrained"
+    )
+    names = "Seconds of training", "Views seen"
+    for column, (axis, name) in enumerate(zip(axes, names)):
+        for setting, curve in curves:
+            is_baseline = setting == baseline
+            color = "k" if is_baseline else f"C{int(np.log2(setting['views']))}"
+            x, error = curve[1:, column], 100 * curve[1:, 2]
+            axis.plot(x, error, "k--" if is_baseline else "-", color=color, lw=0.7)
+            size = 30 + 30 * np.log2(1 / setting["fraction"])
+            axis.scatter(x[-1], error[-1], size, color=color, marker="o", alpha=0.8)
+        points = np.concatenate([curve[1:, [column, 2]] for _, curve in curves])
+        edge = frontier(points)
+        axis.step(edge[:, 0], 100 * edge[:, 1], "r", where="post", lw=2, alpha=0.5)
+        axis.set(xlabel=name, xscale="log")
+    for views in sorted({setting["views"] for setting, _ in curves}):
+        axes[0].scatter([], [], color=f"C{int(np.log2(views))}", label=f"{views} views")
+    axes[0].plot([], [], "k--o", label="baseline: 2 views, all images")
+    axes[0].plot([], [], "r", label="frontier")
+    axes[0].set_ylabel("Error of the linear probe, one view (%)")
+    axes[0].legend(fontsize=8, title="larger: fewer images", title_fontsize=8)
+    figure.suptitle(runs.title)
+    rows = targets(curves)
+    print(f"{'error':>6} {'fastest':>40} {'seconds':>8} {'baseline':>8}  images seen")
+    for level in dict.fromkeys(row["error"] for row in rows):
+        here = [row for row in rows if row["error"] == level]
+        fast = min(here, key=lambda row: row["seconds"])
+        base = [r for r in here if all(r[name] == baseline[name] for name in baseline)]
+        name = (
+            f"{fast['views']} views, {fast['fraction']:.1%}, D {fast['projector_dim']}"
+        )
+        seconds, seen = (
+            (base[0]["seconds"], base[0]["images_seen"]) if base else ("", "")
+        )
+        print(
+            f"{level:6.0%} {name:>40} {fast['seconds']:8} {seconds:>8}  "
+            f"{fast['images_seen']:,} {seen and f'for {seen:,}'}"
+        )
+    tables.write("pareto", runs, found, figure, out, baseline=baseline, targets=rows)
+    path = out / f"pareto-{runs.title}-targets.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else ["error"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    grid.main(study)

@@ -1,0 +1,57 @@
+"""A small projector is enough with the right β: accuracy against its size.
+
+    python recipes/studies/projector_sweep.py --dataset=shapes --size=small
+
+Pretrains with two views and projectors of 16, 64, 256 and 1024 features (64 to 8192
+with `--size=paper`), once with the β that goes with each size, about c/D, and once with
+that of the largest for all. Bars reach from the lowest to the highest seed.
+
+Poster, "projector size"; figure 2 of the paper. Time and results: not yet run.
+"""
+
+import grid
+import numpy as np
+import tables
+
+DIMS = {"small": (16, 64, 256, 1024), "paper": tuple(2**n for n in range(6, 14))}
+LINES = {"scaled": "β scaled with the projector", "fixed": "β of the largest for all"}
+
+
+def settings(runs, dims):
+    """`{line: settings}`; both lines end in the same one."""
+    scaled = [dict(views=2, projector_dim=dim) for dim in dims]
+    beta = runs.beta_of(scaled[-1])
+    fixed = [{**setting, "beta": beta} for setting in scaled]
+    scaled = [{**setting, "beta": runs.beta_of(setting)} for setting in scaled]
+    return {"scaled": scaled, "fixed": fixed}
+
+
+def study(runs, out):
+    lines = settings(runs, DIMS[runs.title.split("-")[-1]])
+    found = runs.run([*lines["scaled"], *lines["fixed"][:-1]])
+    rows = {(row["projector_dim"], row["beta"]): row for row in tables.summary(found)}
+    figure, axes = tables.plt.subplots(
+        1, 2, figsize=(9, 3.8), sharey=True, layout="constrained"
+    )
+    for axis, probe, name in zip(
+        axes, ("probe", "probe_8_views"), ("one view", "mean of 8 views")
+    ):
+        for line, label in LINES.items():
+            points = [rows[s["projector_dim"], s["beta"]] for s in lines[line]]
+            low, mean, high = (
+                100 * np.array([row[probe][key] for row in points])
+                for key in ("min", "mean", "max")
+            )
+            dims = [row["projector_dim"] for row in points]
+            bars = mean - low, high - mean
+            axis.errorbar(dims, mean, bars, fmt="o-", capsize=3, label=label)
+        axis.set_xscale("log", base=2)
+        axis.set(xlabel="Features of the projector", title=f"Linear probe, {name}")
+    axes[0].set_ylabel("Accuracy (%)")
+    axes[0].legend()
+    figure.suptitle(runs.title)
+    tables.write("projector_sweep", runs, found, figure, out)
+
+
+if __name__ == "__main__":
+    grid.main(study)

@@ -1,0 +1,58 @@
+"""Views stand in for images: accuracy against the share of the images, by views.
+
+    python recipes/studies/sample_efficiency.py --dataset=shapes --size=small
+
+Pretrains on 100, 50, 25 and 12.5 % of the images with 2, 4 and 8 views, for the same
+epochs: fewer images are fewer steps. Probes have all labels. Bars reach from the lowest
+to the highest seed. The runs on all images are those of `views.py`.
+
+Poster, "sample efficiency"; figure 4 of the paper. Time and results: not yet run.
+"""
+
+import grid
+import numpy as np
+import tables
+from matplotlib.ticker import PercentFormatter
+
+VIEWS = (2, 4, 8)
+FRACTIONS = (1.0, 0.5, 0.25, 0.125)
+
+
+def settings():
+    return [dict(views=v, fraction=f) for v in VIEWS for f in FRACTIONS]
+
+
+def study(runs, out):
+    found = runs.run(settings())
+    rows = tables.summary(found)
+    figure, axes = tables.plt.subplots(
+        1, 2, figsize=(9, 3.8), sharey=True, layout="constrained"
+    )
+    for axis, probe, name in zip(
+        axes, ("probe", "probe_8_views"), ("one view", "mean of 8 views")
+    ):
+        for views in VIEWS:
+            line = [row for row in rows if row["views"] == views]
+            low, mean, high = (
+                100 * np.array([row[probe][key] for row in line])
+                for key in ("min", "mean", "max")
+            )
+            axis.errorbar(
+                [100 * row["fraction"] for row in line],
+                mean,
+                (mean - low, high - mean),
+                fmt="o-",
+                capsize=3,
+                label=f"{views} views",
+            )
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter(PercentFormatter(decimals=1))
+        axis.set(xlabel="Share of the images", title=f"Linear probe, {name}")
+    axes[0].set_ylabel("Accuracy (%)")
+    axes[0].legend()
+    figure.suptitle(runs.title)
+    tables.write("sample_efficiency", runs, found, figure, out)
+
+
+if __name__ == "__main__":
+    grid.main(study)

@@ -1,0 +1,111 @@
+"""What a study writes: every epoch of every run, means and ranges, and a plot."""
+
+import csv
+import pathlib
+import sys
+
+import grid
+import keras
+import matplotlib
+import numpy as np
+from absl import flags
+
+from keras_mvssl import distribution
+from keras_mvssl import records
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+# Not in the JSON: where things lie on a machine.
+PLACES = ("workdir", "out", "data_dir")
+
+
+def by_setting(runs):
+    """Runs of the same setting together: `[(setting, runs)]`, in order."""
+    groups = {}
+    for run in runs:
+        groups.setdefault(tuple(run.setting.values()), []).append(run)
+    return [(group[0].setting, group) for group in groups.values()]
+
+
+def mean_curve(runs, x):
+    """Means over runs of a column, and the lowest, mean and highest accuracy."""
+    curves = [[(row[x], row["accuracy"]) for row in run.curve] for run in runs]
+    values = np.array(curves, "float64")
+    accuracy = values[:, :, 1]
+    return values[:, :, 0].mean(0), accuracy.min(0), accuracy.mean(0), accuracy.max(0)
+
+
+def summary(runs):
+    """Means and ranges over the seeds of each setting, for JSON and the README."""
+
+    def spread(values):
+        return {"mean": float(np.mean(values)), "min": min(values), "max": max(values)}
+
+    rows = []
+    for setting, group in by_setting(runs):
+        probes = [run.results["probe"] for run in group]
+        rows.append(
+            {
+                **setting,
+                "seeds": [run.seed for run in group],
+                "views_seen": group[0].results["views_seen"],
+                "seconds": round(
+                    float(np.mean([r.results["seconds"] for r in group])), 1
+                ),
+                "probe": spread([probe["final"] for probe in probes]),
+                "probe_8_views": spread([probe["8_views"] for probe in probes]),
+                "probe_validation": spread([probe["validation"] for probe in probes]),
+                "random_init": spread([probe["random_init"] for probe in probes]),
+            }
+        )
+    return rows
+
+
+def write(study, runs, found, figure, out, **more):
+    """Writes CSV, JSON and PNG of a study, named by it, its data set and size."""
+    path = out / f"{study}-{runs.title}"
+    with open(path.with_suffix(".csv"), "w", newline="", encoding="utf-8") as file:
+        columns = ["epoch", "views_seen", "seconds", "accuracy", "accuracy_8_views"]
+        writer = csv.DictWriter(file, [*grid.SETTING, "seed", *columns], restval="")
+        writer.writeheader()
+        for run in found:
+            last = {"accuracy_8_views": run.results["probe"]["8_views"]}
+            for row in run.curve:
+                extra = last if row is run.curve[-1] else {}
+                writer.writerow({**run.setting, "seed": run.seed, **row, **extra})
+    content = {
+        "study": study,
+        "data": runs.title,
+        "images": runs.images,
+        "settings": summary(found),
+        **more,
+        "backend": keras.backend.backend(),
+        "device": distribution.device_name(),
+        **records.provenance(),
+        "command": _command(study),
+    }
+    records.write_json(path.with_suffix(".json"), content)
+    figure.savefig(path.with_suffix(".png"), dpi=110)
+    plt.close(figure)
+    for row in content["settings"]:
+        probe = row["probe"]
+        print(
+            f"{row['views']} views, {row['fraction']:.1%} of the images, projector "
+            f"{row['projector_dim']}, β {row['beta']:.2g}: {probe['mean']:.1%} "
+            f"({probe['min']:.1%} to {probe['max']:.1%}), with 8 views "
+            f"{row['probe_8_views']['mean']:.1%}; {row['views_seen']:,} views, "
+            f"{row['seconds']:.0f} s"
+        )
+    print(f"Written to {path}.csv, .json and .png")
+
+
+def _command(study):
+    """The command of a study, without the folders of this machine."""
+    given = flags.FLAGS.flags_by_module_dict().get(sys.argv[0], [])
+    given = [f.serialize() for f in given if f.present and f.name not in PLACES]
+    script = pathlib.Path(sys.argv[0]).name
+    backend = keras.backend.backend()
+    return " ".join(
+        [f"KERAS_BACKEND={backend} python recipes/studies/{script}", *given]
+    )

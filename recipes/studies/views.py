@@ -1,0 +1,60 @@
+"""More views learn faster: accuracy against epochs, views seen and seconds.
+
+    python recipes/studies/views.py --dataset=shapes --size=small
+    python recipes/studies/views.py --dataset=cifar10 --equal_cost
+
+Pretrains with 2, 4 and 8 views for the same epochs, where more views cost more; or,
+with `--equal_cost`, at the same cost of the encoder: on all images with 2 views, half
+of them with 4 and a quarter with 8, as in the paper. Each with several seeds: lines are
+means, bands reach from the lowest to the highest. Seconds are those of training.
+
+Poster, "multiple views"; figures 3 and 4 of the paper. Time and results: not yet run.
+"""
+
+import sys
+
+import grid
+import tables
+from absl import flags
+
+EQUAL_COST = flags.DEFINE_bool(
+    "equal_cost",
+    False,
+    "Whether more views get fewer images.",
+    module_name=sys.argv[0],
+)
+VIEWS = (2, 4, 8)
+
+
+def settings(equal_cost):
+    return [dict(views=v, fraction=2 / v if equal_cost else 1.0) for v in VIEWS]
+
+
+def study(runs, out):
+    equal_cost = EQUAL_COST.value
+    found = runs.run(settings(equal_cost))
+    figure, axes = tables.plt.subplots(
+        1, 3, figsize=(13, 3.8), sharey=True, layout="constrained"
+    )
+    for setting, group in tables.by_setting(found):
+        label = f"{setting['views']} views"
+        if equal_cost:
+            label += f", {setting['fraction']:.0%} of the images"
+        per_pass = setting["views"] * setting["fraction"] * runs.images
+        seen, low, mean, high = tables.mean_curve(group, "views_seen")
+        seconds = tables.mean_curve(group, "seconds")[0]
+        for axis, x in zip(axes, (seen / per_pass, seen, seconds)):
+            axis.plot(x, 100 * mean, "o-", ms=3, label=label)
+            axis.fill_between(x, 100 * low, 100 * high, alpha=0.2)
+    for axis, name in zip(axes, ("Epochs", "Views seen", "Seconds of training")):
+        axis.set_xlabel(name)
+    axes[0].set_ylabel("Linear probe, one view (%)")
+    axes[0].legend()
+    figure.suptitle(runs.title)
+    tables.write(
+        "views-equal-cost" if equal_cost else "views", runs, found, figure, out
+    )
+
+
+if __name__ == "__main__":
+    grid.main(study)
