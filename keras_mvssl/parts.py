@@ -1,6 +1,7 @@
 """The parts of a run, as a recipe describes them."""
 
 import contextlib
+import dataclasses
 
 import keras
 import numpy as np
@@ -58,22 +59,41 @@ def compile_model(model, recipe, steps_per_epoch):
     model.make_train_function()  # Refuses now what the backend cannot do.
 
 
-def make_stream(recipe, augmentation, images):
+def make_stream(recipe, augmentation, images, start_step=0):
     """What `fit` is given: views, or images for a model that makes them."""
     if recipe.augment == "device":
-        return data.batches(images, recipe.batch_size, seed=recipe.seed)
+        return data.batches(images, recipe.batch_size, recipe.seed, start_step)
     make_views = views.KerasCVViews(augmentation, recipe.views, seed=recipe.seed)
     return data.multiview(
         images,
         make_views,
         recipe.batch_size,
         seed=recipe.seed,
+        start_step=start_step,
         workers=recipe.workers,
     )
 
 
-def make_callbacks(recipe, augmentation, splits, stream, workdir, throughput):
-    """What watches a run, in the order in which they see each other's logs."""
+@dataclasses.dataclass(frozen=True)
+class Watchers:
+    """What watches a run.
+
+    Attributes:
+        throughput, spectrum, metrics: Those that the results are taken from.
+        callbacks: All but the checkpoint, in the order in which they see each other's
+            logs.
+        checkpoint: The checkpoint.
+    """
+
+    throughput: callbacks.Throughput
+    spectrum: callbacks.Spectrum
+    metrics: callbacks.MetricsCSV
+    callbacks: list
+    checkpoint: callbacks.Checkpoint
+
+
+def make_watchers(recipe, augmentation, splits, stream, workdir, clock):
+    """`Watchers` that write into `workdir`; `stream` is the one from the first step."""
     every = recipe.probe_every
     images = splits.pretrain if splits.test is None else splits.test
     images = _first(images, SPECTRUM)
@@ -90,18 +110,36 @@ def make_callbacks(recipe, augmentation, splits, stream, workdir, throughput):
         ]
         embedding = images[:EMBEDDED], _first(splits.test, EMBEDDED, part=1)
     spectrum = callbacks.Spectrum(images, made, every=every)
-    gallery = callbacks.ViewGallery(stream, workdir / "views.png")
-    return [
+    throughput = callbacks.Throughput(recipe.views * recipe.batch_size, stream)
+    metrics = callbacks.MetricsCSV(workdir / "metrics.csv")
+    gallery = None
+    if not (workdir / "views.png").exists():  # nor where a run goes on
+        gallery = callbacks.ViewGallery(stream, workdir / "views.png")
+    watchers = [
         throughput,
+        callbacks.StopOnDivergence(),
         *probes,
         spectrum,
         gallery,
-        callbacks.MetricsCSV(workdir / "metrics.csv"),
+        metrics,
         callbacks.TensorBoard(
             workdir / "tensorboard", gallery, spectrum, embedding, splits.class_names
         ),
-        keras.callbacks.ModelCheckpoint(workdir / "checkpoint/model.keras"),
     ]
+    checkpoint = callbacks.Checkpoint(
+        workdir / "checkpoint",
+        recipe.checkpoint_minutes,
+        recipe.checkpoint_steps,
+        monitor="probe_accuracy" if probes else "loss",
+        state={
+            "throughput": throughput,
+            "spectrum": spectrum,
+            "metrics": metrics,
+            "clock": clock,
+        },
+    )
+    watchers = [x for x in watchers if x is not None]
+    return Watchers(throughput, spectrum, metrics, watchers, checkpoint)
 
 
 def _first(data, count, part=0):

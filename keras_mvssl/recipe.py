@@ -25,6 +25,7 @@ PAIRINGS = ("mean", "all")
 OPTIMIZERS = {"adamw": keras.optimizers.AdamW, "lars": optimizers.LARS}
 ENGINES = ("kerascv", "device")
 PRECISIONS = ("float32", "bfloat16", "float16")
+BAD_IMAGES = ("error", "skip")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,11 @@ class Recipe:
         weight_decay: Of weights, not of biases and batch normalisation.
         warmup_epochs: Epochs over which the learning rate rises from 0.
         probe_every: Epochs between probes.
+        checkpoint_minutes: Minutes between checkpoints, at most; less often where one
+            takes more than 2 % of them.
+        checkpoint_steps: Steps between further checkpoints; None makes none.
+        on_bad_image: What to do with images of a folder that cannot be read: `"error"`,
+            or `"skip"`, which lists them in `bad_images.txt`.
         devices: Devices of this machine that share each batch, with the result of one;
             None takes all accelerators that there are.
         seed: Seed of weights, order, views and subsets.
@@ -99,6 +105,9 @@ class Recipe:
     weight_decay: float = 1e-6
     warmup_epochs: float = 1.0
     probe_every: int = 1
+    checkpoint_minutes: float = 10.0
+    checkpoint_steps: int | None = None
+    on_bad_image: str = "error"
     devices: int | None = None
     seed: int = 0
     data_dir: str | None = None
@@ -111,7 +120,7 @@ class Recipe:
         return LOSSES[self.loss](**given)
 
     def augmentation_for(self, image_shape):
-        """The augmentation of images `(H, W, C)`, with its size of views."""
+        """The augmentation of images `(H, W, C)`, which matter if none is given."""
         augmentation = self.augmentation or Augmentation(size=image_shape[:2])
         if self.view_size is None:
             return augmentation
@@ -134,6 +143,7 @@ class Recipe:
             "augment": ENGINES,
             "precision": PRECISIONS,
             "optimizer": sorted(OPTIMIZERS),
+            "on_bad_image": BAD_IMAGES,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -160,6 +170,7 @@ class Recipe:
             "steps_per_epoch": 1,
             "probe_every": 1,
             "view_size": 1,
+            "checkpoint_steps": 1,
             "workers": 1,
             "devices": 1,
             "seed": 0,
@@ -179,6 +190,11 @@ class Recipe:
                 raise ValueError(
                     f"`{name}` must be at least 0. Received: {name}={value}"
                 )
+        if not self.checkpoint_minutes > 0:
+            raise ValueError(
+                "`checkpoint_minutes` must be more than 0. "
+                f"Received: checkpoint_minutes={self.checkpoint_minutes}"
+            )
         if self.learning_rate == 0:
             raise ValueError("`learning_rate` must not be 0. Received: learning_rate=0")
         if self.data_dir is not None and self.dataset == "shapes":

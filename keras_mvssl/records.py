@@ -11,9 +11,12 @@ import shlex
 import subprocess
 import sys
 import time
+import zlib
 
 import keras
+import numpy as np
 
+from keras_mvssl import checkpoints
 from keras_mvssl import distribution
 
 
@@ -42,17 +45,43 @@ def results(recipe, model):
     }
 
 
-def config(recipe, augmentation, steps):
-    """All settings of a run."""
-    settings = {
+def settings(recipe):
+    """The settings of a run that are known before its data."""
+    known = {
         field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)
     }
+    beta = getattr(recipe.make_loss(), "beta", None)
+    known |= {"beta": beta, "backend": keras.backend.backend()}
+    if recipe.augmentation is not None:
+        known["augmentation"] = recipe.augmentation_for(None).get_config()
+    # Those that are not given depend on the data.
+    free = ("augmentation", "steps_per_epoch")
+    return {k: v for k, v in known.items() if k not in free or v is not None}
+
+
+def config(recipe, augmentation, steps, splits):
+    """All settings of a run, and what its data are."""
     return {
-        **settings,
-        "beta": getattr(recipe.make_loss(), "beta", None),
+        "format": checkpoints.FORMAT,
+        **settings(recipe),
         "augmentation": augmentation.get_config(),
         "steps_per_epoch": steps,
+        "data": _identity(splits.pretrain),
         **provenance(),
+    }
+
+
+def _identity(images):
+    """What tells some images from others: count, shape and pixels, where known."""
+    if hasattr(images, "element_spec"):
+        spec = images.element_spec
+        return {"images": int(images.cardinality()), "shape": list(spec.shape)}
+    # Some hundreds of all, so that it takes no time.
+    some = np.ascontiguousarray(images[:: max(1, len(images) // 256)])
+    return {
+        "images": len(images),
+        "shape": list(images.shape[1:]),
+        "crc32": zlib.crc32(some.tobytes()),
     }
 
 
@@ -90,6 +119,12 @@ class Clock:
             yield
         finally:
             self._add(name, time.perf_counter() - start)
+
+    def get_state(self):
+        return self.seconds
+
+    def set_state(self, state):
+        self.seconds = dict(state)
 
     def move(self, source, target, seconds):
         """Counts some seconds of one part as another's."""

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import datetime
+import functools
+import json
 import os
 import pathlib
 import sys
@@ -13,16 +15,18 @@ import numpy as np
 from absl import app
 from absl import flags
 
-from keras_mvssl import callbacks
 from keras_mvssl import command_line
 from keras_mvssl import data
 from keras_mvssl import distribution
 from keras_mvssl import evaluation
+from keras_mvssl import fitting
 from keras_mvssl import parts
 from keras_mvssl import progress
 from keras_mvssl import records
 from keras_mvssl import report
+from keras_mvssl import workdir as workdirs
 from keras_mvssl.recipe import BACKBONES
+from keras_mvssl.recipe import BAD_IMAGES
 from keras_mvssl.recipe import ENGINES
 from keras_mvssl.recipe import LOSSES
 from keras_mvssl.recipe import OPTIMIZERS
@@ -39,15 +43,24 @@ __all__ = ["Recipe", "main", "provenance", "run", "tuned"]
 PIXELS = 32
 
 
-def run(recipe, workdir):
+def run(recipe, workdir, resume="auto"):
     """Pretrains, probes, and leaves everything in `workdir`.
+
+    A run that was interrupted, in whatever way, goes on when it is started again with
+    the same settings and `workdir`, and ends as if it had not been: with the same
+    weights, to the last bit where the backend computes the same twice. One that is
+    complete is not repeated.
 
     Args:
         recipe: A `Recipe`.
-        workdir: Folder for the run: new or empty. It receives `config.json`,
-            `metrics.csv` (a row per epoch), `results.json`, `encoder.keras`,
-            `checkpoint/model.keras` (after every epoch), `tensorboard/`, `views.png`,
-            `diagnostics.npz` and, of all these, `report.html`.
+        workdir: Folder for the run: new, empty, or of this run. It receives
+            `config.json`, `metrics.csv` (a row per epoch), `results.json`,
+            `encoder.keras`, `checkpoint/`, `tensorboard/`, `views.png`,
+            `diagnostics.npz` and, of all these, `report.html`. On several machines, a
+            folder that all of them see.
+        resume: `"auto"` goes on with the run in `workdir` or begins a new one,
+            `"never"` begins a new one in a new or empty folder, `"must"` goes on with
+            the one that there is.
 
     Returns:
         The contents of `results.json`, a dict. `results["probe"]` holds the accuracy
@@ -56,7 +69,10 @@ def run(recipe, workdir):
 
     Raises:
         ValueError: Before any training, for settings or data that do not fit, and for
-            a workdir that is not empty.
+            a workdir that holds other files, a run with other settings (with the
+            differences), or one that is under way.
+        fitting.Interrupted: At SIGTERM or SIGINT, with the step saved.
+        callbacks.DivergenceError: For a loss or weights that are not finite.
 
     Example:
 
@@ -67,20 +83,48 @@ def run(recipe, workdir):
     """
     recipe.check()
     distribution.data_parallel(recipe.devices)
+    home = pathlib.Path(workdir).expanduser()
+    is_chief = distribution.is_chief()
+    known = distribution.once(lambda: workdirs.find(home, resume) if is_chief else None)
+    if known is not None:
+        workdirs.refuse_other_settings(known, records.settings(recipe), home)
+        if (home / "results.json").exists() and (home / "report.html").exists():
+            print(f"This run is complete: {home / 'report.html'}")
+            return json.loads((home / "results.json").read_text(encoding="utf-8"))
     with contextlib.ExitStack() as stack:
-        workdir = pathlib.Path(workdir).expanduser()
-        distribution.once(
-            lambda: _check_empty(workdir) if distribution.is_chief() else None
-        )
-        if not distribution.is_chief():
+        own = home
+        if not is_chief:
             # What other processes of the job write and print is not kept.
-            workdir = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            own = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
-        return _run(recipe, workdir)
+
+        def claim():
+            distribution.once(lambda: is_chief and _claim(stack, home, known))
+
+        if known is not None:
+            claim()
+        try:
+            return _run(recipe, home, own, known, claim)
+        except fitting.Interrupted as stop:
+            print(
+                f"Stopped by {stop.reason} after step {stop.step}, which is "
+                f"{'saved' if stop.saved else 'NOT saved'}. To go on, start the same "
+                f"again with --workdir={home}"
+            )
+            raise
 
 
-def _run(recipe, workdir):
+def _claim(stack, home, known):
+    stack.enter_context(workdirs.lock(home))
+    if known is None and (home / "config.json").exists():
+        raise ValueError(
+            f"Another run has begun in this folder meanwhile. Received: workdir={home}"
+        )
+
+
+def _run(recipe, home, own, known, claim):
+    """`home` is the folder of the run; `own`, that which this process writes to."""
     keras.utils.set_random_seed(recipe.seed)
     clock = records.Clock()
     name = recipe.dataset
@@ -88,7 +132,12 @@ def _run(recipe, workdir):
         name = f"folder:{recipe.data_dir}"
     with clock.part("data and model"):
         splits = data.load(
-            name, recipe.data_dir, recipe.fraction, recipe.seed, recipe.image_size
+            name,
+            recipe.data_dir,
+            recipe.fraction,
+            recipe.seed,
+            recipe.image_size,
+            recipe.on_bad_image,
         )
     augmentation = recipe.augmentation_for(splits.image_shape)
     if augmentation.needs_rgb and splits.image_shape[-1] != 3:
@@ -97,10 +146,81 @@ def _run(recipe, workdir):
             "`augmentation` without them. "
             f"Received: images of shape {splits.image_shape}"
         )
+
+    @functools.lru_cache(maxsize=1)
+    def make_stream(step):
+        return parts.make_stream(recipe, augmentation, splits.pretrain, step)
+
     with clock.part("data and model"):
         model = parts.build_model(recipe, augmentation, splits.image_shape)
-        stream = parts.make_stream(recipe, augmentation, splits.pretrain)
-    steps = recipe.steps_per_epoch or stream.steps_per_epoch
+        steps = _steps_per_epoch(recipe, make_stream(0).steps_per_epoch)
+    parts.compile_model(model, recipe, steps)
+    config = records.config(recipe, augmentation, steps, splits)
+    if known is not None:
+        workdirs.refuse_other_settings(known, config, home)
+    watchers = parts.make_watchers(
+        recipe, augmentation, splits, make_stream(0), own, clock
+    )
+    _describe(recipe, splits, model, steps)
+    with clock.part("probes of the baselines"):
+        probe = distribution.once(lambda: _baselines(home, model, splits))
+    if known is None:
+        claim()
+        own.mkdir(parents=True, exist_ok=True)
+        records.write_json(own / "baselines.json", probe)
+        records.write_json(own / "config.json", config)
+    _list_bad_images(splits, own)
+    with clock.part("probes and logs"):
+        fitting.fit(
+            model,
+            make_stream,
+            recipe.epochs,
+            steps,
+            watchers.checkpoint,
+            watchers.callbacks,
+            verbose=progress.verbosity(),
+        )
+    throughput, rows = watchers.throughput, watchers.metrics.rows
+    clock.move("probes and logs", "training", throughput.seconds)
+    with workdirs.whole(own / "encoder.keras") as path:
+        model.encoder.save(path)
+    with clock.part("diagnostics"):
+        if splits.train is not None:
+            found = distribution.once(
+                lambda: diagnostics.collect(model.encoder, splits.train, splits.test)
+            )
+        else:
+            if watchers.spectrum.latest is None:  # measured before an interruption
+                watchers.spectrum.measure()
+            found = {"eigenvalues": watchers.spectrum.latest.eigenvalues}
+        with workdirs.whole(own / "diagnostics.npz") as path:
+            np.savez_compressed(path, **found)
+    probe["final"] = rows[-1].get("probe_accuracy")
+    results = {
+        **records.results(recipe, model),
+        "steps": throughput.views_seen // (recipe.views * recipe.batch_size),
+        "updates": int(distribution.value_of(model.optimizer.iterations)),
+        "views_seen": throughput.views_seen,
+        "seconds": round(throughput.seconds, 3),
+        "views_per_second": round(throughput.views_seen / throughput.seconds, 1),
+        "loss_final": rows[-1]["loss"],
+        "peak_memory": distribution.peak_memory(),
+        "probe": probe,
+        "class_names": list(splits.class_names),
+        "bad_images": len(splits.bad_images),
+        "time": clock.seconds,
+        **records.provenance(),
+    }
+    _list_bad_images(splits, own)
+    records.write_json(own / "results.json", results)
+    with workdirs.whole(own / "report.html") as path:
+        report.write([own], path)
+    _summarize(results, own)
+    return results
+
+
+def _steps_per_epoch(recipe, whole):
+    steps = recipe.steps_per_epoch or whole
     if steps is None:
         raise ValueError(
             "The number of images is not known: say how long an epoch is with "
@@ -111,59 +231,7 @@ def _run(recipe, workdir):
             f"An epoch of {steps} steps has none of so many. "
             f"Received: steps_per_execution={recipe.steps_per_execution}"
         )
-    steps -= steps % recipe.steps_per_execution
-    parts.compile_model(model, recipe, steps)
-
-    throughput = callbacks.Throughput(recipe.views * recipe.batch_size, stream)
-    watchers = parts.make_callbacks(
-        recipe, augmentation, splits, stream, workdir, throughput
-    )
-    _describe(recipe, splits, model, steps)
-    with clock.part("probes of the baselines"):
-        probe = distribution.once(lambda: _baselines(model, splits))
-    workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / "checkpoint").mkdir()
-    records.write_json(
-        workdir / "config.json", records.config(recipe, augmentation, steps)
-    )
-    with clock.part("probes and logs"):
-        history = model.fit(
-            stream,
-            epochs=recipe.epochs,
-            steps_per_epoch=steps,
-            verbose=progress.verbosity(),
-            callbacks=watchers,
-        )
-    clock.move("probes and logs", "training", throughput.seconds)
-    model.encoder.save(workdir / "encoder.keras")
-    with clock.part("diagnostics"):
-        if splits.train is not None:
-            found = distribution.once(
-                lambda: diagnostics.collect(model.encoder, splits.train, splits.test)
-            )
-        else:
-            (spectrum,) = (x for x in watchers if isinstance(x, callbacks.Spectrum))
-            found = {"eigenvalues": spectrum.latest.eigenvalues}
-        np.savez_compressed(workdir / "diagnostics.npz", **found)
-    probe["final"] = history.history.get("probe_accuracy", [None])[-1]
-    results = {
-        **records.results(recipe, model),
-        "steps": throughput.views_seen // (recipe.views * recipe.batch_size),
-        "updates": int(distribution.value_of(model.optimizer.iterations)),
-        "views_seen": throughput.views_seen,
-        "seconds": round(throughput.seconds, 3),
-        "views_per_second": round(throughput.views_seen / throughput.seconds, 1),
-        "loss_final": history.history["loss"][-1],
-        "peak_memory": distribution.peak_memory(),
-        "probe": probe,
-        "class_names": list(splits.class_names),
-        "time": clock.seconds,
-        **records.provenance(),
-    }
-    records.write_json(workdir / "results.json", results)
-    report.write([workdir], workdir / "report.html")
-    _summarize(results, workdir)
-    return results
+    return steps - steps % recipe.steps_per_execution
 
 
 def main(recipe, table=None):
@@ -184,12 +252,22 @@ def main(recipe, table=None):
             "augment": ENGINES,
             "precision": PRECISIONS,
             "optimizer": sorted(OPTIMIZERS),
+            "on_bad_image": BAD_IMAGES,
         },
     )
     workdir = flags.DEFINE_string(
         "workdir",
         None,
-        "Folder for the run, new or empty. A new one below runs/ if not given.",
+        "Folder for the run: new, empty, or of a run to continue. A new one below "
+        "runs/ if not given.",
+        module_name=sys.argv[0],
+    )
+    resume = flags.DEFINE_enum(
+        "resume",
+        "auto",
+        workdirs.RESUME,
+        "Whether to go on with the run in --workdir: if there is one, never (it must "
+        "be new or empty), or must.",
         module_name=sys.argv[0],
     )
 
@@ -201,20 +279,20 @@ def main(recipe, table=None):
         title = pathlib.Path(sys.argv[0]).stem
         given = {name: value for name, value in settings.items() if value is not None}
         new = tuned(dataclasses.replace(recipe, **given), table or {}, keep=given)
-        run(new, workdir.value or f"runs/{title}-{stamp}")
+        run(new, workdir.value or f"runs/{title}-{stamp}", resume.value)
 
     app.run(start)
 
 
-def _check_empty(workdir):
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
-        raise ValueError(
-            "`workdir` must be a new or an empty folder: this one holds another run or "
-            f"other files. Received: workdir={workdir}"
-        )
+def _list_bad_images(splits, folder):
+    if splits.bad_images:
+        text = "".join(f"{line}\n" for line in splits.bad_images)
+        (folder / "bad_images.txt").write_text(text, "utf-8", "backslashreplace")
 
 
-def _baselines(model, splits):
+def _baselines(home, model, splits):
+    if (home / "baselines.json").exists():
+        return json.loads((home / "baselines.json").read_text(encoding="utf-8"))
     if splits.train is None:
         print("There are no labels, so there are no probes.")
         return {"pixels": None, "random_init": None}

@@ -7,7 +7,6 @@ from keras_mvssl import parts
 from keras_mvssl import records
 from keras_mvssl.training import Recipe
 from keras_mvssl.training import tuned
-from keras_mvssl.views import Augmentation
 
 RECIPE = Recipe(dataset="shapes", projector_dim=256, views=2)
 TABLE = {
@@ -67,7 +66,7 @@ def test_each_loss_has_its_settings(model):
         None,
         None,
     )
-    assert records.config(vicreg, Augmentation(size=32), 2)["beta"] is None
+    assert records.settings(vicreg)["beta"] is None
 
 
 def test_size_of_views():

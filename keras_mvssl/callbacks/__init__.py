@@ -1,5 +1,7 @@
 """What is looked at while `fit` runs."""
 
+from keras_mvssl.callbacks.checkpoint import Checkpoint
+from keras_mvssl.callbacks.divergence import StopOnDivergence
 from keras_mvssl.callbacks.knn_probe import KNNProbe
 from keras_mvssl.callbacks.linear_probe import LinearProbe
 from keras_mvssl.callbacks.metrics_csv import MetricsCSV
@@ -9,10 +11,12 @@ from keras_mvssl.callbacks.throughput import Throughput
 from keras_mvssl.callbacks.view_gallery import ViewGallery
 
 __all__ = [
+    "Checkpoint",
     "KNNProbe",
     "LinearProbe",
     "MetricsCSV",
     "Spectrum",
+    "StopOnDivergence",
     "TensorBoard",
     "Throughput",
     "ViewGallery",

@@ -1,21 +1,27 @@
 """Logs as a table."""
 
 import csv
+import os
 import pathlib
 
 import keras
 
 from keras_mvssl import distribution
+from keras_mvssl.callbacks.files import or_warn
 
 
 class MetricsCSV(keras.callbacks.Callback):
     """Writes a row of logs per epoch; what an epoch did not log stays empty.
 
     Keras' CSVLogger knows only the columns of the first epoch, which may come before
-    the first probe. Of several processes, the first one writes.
+    the first probe. Of several processes, the first one writes. A disk that is full is
+    a warning: the rows are kept, and written with the next one.
 
     Args:
         path: The CSV file to write. Its folder is made.
+
+    Attributes:
+        rows: The rows so far, dicts.
 
     Example:
 
@@ -26,20 +32,30 @@ class MetricsCSV(keras.callbacks.Callback):
 
     def __init__(self, path):
         super().__init__()
-        self.path = path
+        self.path = pathlib.Path(path)
         self.rows = []
 
-    def on_train_begin(self, logs=None):
-        if not distribution.is_chief():
-            return
-        pathlib.Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+    def get_state(self):
+        return self.rows
+
+    def set_state(self, state):
+        self.rows = list(state)
+        self._write()  # without rows of epochs that are trained again
 
     def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({"epoch": epoch + 1, **(logs or {})})
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        self.rows.append({"epoch": epoch + 1, **logs})
+        self._write()
+
+    def _write(self):
         if not distribution.is_chief():
             return
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        with open(self.path, "w", newline="") as file:
-            writer = csv.DictWriter(file, names, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        unfinished = self.path.with_name(self.path.name + ".part")
+        with or_warn(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(unfinished, "w", newline="") as file:
+                writer = csv.DictWriter(file, names, restval="")
+                writer.writeheader()
+                writer.writerows(self.rows)
+            os.replace(unfinished, self.path)

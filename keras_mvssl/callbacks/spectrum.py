@@ -70,24 +70,35 @@ class Spectrum(keras.callbacks.Callback):
         self.every = every
         self.batch_size = batch_size
         self.latest = None
+        self._measured, self._warned = 0, False
+
+    def get_state(self):
+        return [self._measured, self._warned]
+
+    def set_state(self, state):
+        self._measured, self._warned = state
 
     def on_train_begin(self, logs=None):
         check_encoder(self.model)
         check_fit(self.model, self.images.shape[1:], "images")
         if self.views is not None:
             check_fit(self.model, self.views.shape[2:], "views")
-        self._measured, self._warned = 0, False
 
     def on_epoch_end(self, epoch, logs=None):
         is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
         if (epoch + 1) % self.every and not is_last:
             return
-        self.latest, found = distribution.once(self._measure)
+        found = self.measure()
         logs.update(found)
         if "projection_effective_rank" in found:
             self._measured += 1
             dim = self.model.projector.output_shape[-1]
             self._warn(found["projection_effective_rank"], dim)
+
+    def measure(self):
+        """Measures now: sets `latest`, and returns the entries for the logs."""
+        self.latest, found = distribution.once(self._measure)
+        return found
 
     def _measure(self):
         """The spectrum of the features, and entries for the logs."""

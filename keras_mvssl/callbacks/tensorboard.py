@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_mvssl import distribution
+from keras_mvssl.callbacks.files import or_warn
 from keras_mvssl.callbacks.probing import check_encoder
 from keras_mvssl.callbacks.probing import check_fit
 from keras_mvssl.callbacks.probing import flat_labels
@@ -63,12 +64,19 @@ class TensorBoard(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not distribution.is_chief():
             return
+        from tensorboard.compat.proto.event_pb2 import SessionLog
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         if self.embedding is not None:
             check_encoder(self.model)
             check_fit(self.model, self.embedding[0].shape[1:], "embedding")
-        self._writer = EventFileWriter(self.log_dir)
+        with or_warn(self.log_dir):
+            self._writer = EventFileWriter(self.log_dir)
+        if self._writer is None:
+            return
+        # Replaces what a run that was interrupted wrote of later steps.
+        start = SessionLog(status=SessionLog.START)
+        self._write(step=self._step() + 1, session_log=start)
         self._drawn = self.spectrum and self.spectrum.latest  # of an earlier `fit`
         if self.gallery is not None and self.gallery.picture is not None:
             from keras_mvssl.report import figures
@@ -85,7 +93,7 @@ class TensorBoard(keras.callbacks.Callback):
             Summary.Value(tag=tag, simple_value=float(value))
             for tag, value in (logs or {}).items()
         ]
-        self._write(values, self._step())
+        self._write(step=self._step(), summary=Summary(value=values))
         latest = self.spectrum and self.spectrum.latest
         if latest is not None and latest is not self._drawn:
             from keras_mvssl.report import figures
@@ -103,19 +111,20 @@ class TensorBoard(keras.callbacks.Callback):
                 self.class_names[label] if label < len(self.class_names) else label
                 for label in labels
             ]
-            write_embedding(self.log_dir, features, names, self.embedding[0])
-        self._writer.close()
+            with or_warn(self.log_dir):
+                write_embedding(self.log_dir, features, names, self.embedding[0])
+        with or_warn(self.log_dir):
+            self._writer.close()
 
     def _step(self):
         return int(distribution.value_of(self.model.optimizer.iterations))
 
-    def _write(self, values, step):
+    def _write(self, **event):
         from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
 
-        summary = Summary(value=values)
-        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
-        self._writer.flush()
+        with or_warn(self.log_dir):
+            self._writer.add_event(Event(wall_time=time.time(), **event))
+            self._writer.flush()
 
     def _write_picture(self, tag, png, step):
         from PIL import Image
@@ -125,7 +134,8 @@ class TensorBoard(keras.callbacks.Callback):
         image = Summary.Image(
             encoded_image_string=png, width=width, height=height, colorspace=3
         )
-        self._write([Summary.Value(tag=tag, image=image)], step)
+        value = Summary.Value(tag=tag, image=image)
+        self._write(step=step, summary=Summary(value=[value]))
 
 
 def write_embedding(log_dir, features, names, images):

@@ -40,11 +40,30 @@ class Throughput(keras.callbacks.Callback):
         self.views_per_step = views_per_step
         self.views_seen = 0
         self.seconds = 0.0
+        self._start = self._end = self._waited = 0.0
+        self._carried = 0.0, 0.0
+
+    def get_state(self):
+        return {
+            "views_seen": self.views_seen,
+            "seconds": self.seconds,
+            "of_epoch": [self._end - self._start, self._waited],
+        }
+
+    def set_state(self, state):
+        self.views_seen, self.seconds = state["views_seen"], state["seconds"]
+        self._carried = state["of_epoch"]
+
+    def leave_out(self, seconds):
+        """Does not count some seconds that have passed since the last step."""
+        self._start += seconds
+        self._end += seconds
 
     def on_epoch_begin(self, epoch, logs=None):
         self._steps = 0
-        self._start = self._end = self._begin = time.perf_counter()
-        self._waited = 0.0
+        self._end = self._begin = time.perf_counter()
+        self._start, self._waited = self._end - self._carried[0], self._carried[1]
+        self._carried = 0.0, 0.0
 
     def on_train_batch_begin(self, batch, logs=None):
         self._begin = time.perf_counter()
@@ -67,4 +86,6 @@ class Throughput(keras.callbacks.Callback):
         if self.stream is not None:
             logs["data_wait"] = round(self._waited / max(seconds, 1e-9), 4)
         rate = self.model.optimizer.learning_rate
+        self._start = self._end
+        self._waited = 0.0
         logs["learning_rate"] = float(distribution.value_of(rate))

@@ -17,7 +17,14 @@ from keras_mvssl.data.splits import Splits
 from keras_mvssl.data.splits import subset
 
 
-def load(name, data_dir=None, fraction=1.0, seed=0, image_size=None):
+def load(
+    name,
+    data_dir=None,
+    fraction=1.0,
+    seed=0,
+    image_size=None,
+    on_bad_image="error",
+):
     """Loads a data set.
 
     Args:
@@ -46,6 +53,10 @@ def load(name, data_dir=None, fraction=1.0, seed=0, image_size=None):
         image_size: Optional int. Images are resized (shorter side, antialiased) and
             cropped at the centre to this many pixels each way. Needed where images
             differ in size. For folders and TFDS.
+        on_bad_image: What to do with a file of a folder that is no readable image:
+            `"error"`, or `"skip"`, which lists it in `bad_images` of the result. (In a
+            data set that streams, the next image of its folder takes its place, where
+            it turns out while it is decoded.)
 
     Returns:
         `Splits`.
@@ -76,12 +87,17 @@ def load(name, data_dir=None, fraction=1.0, seed=0, image_size=None):
         raise ValueError(
             f"`seed` must be an int of at least 0. Received: seed={seed!r}"
         )
+    if on_bad_image not in ("error", "skip"):
+        raise ValueError(
+            "`on_bad_image` must be 'error' or 'skip'. "
+            f"Received: on_bad_image={on_bad_image!r}"
+        )
     name = str(name)
     kind, _, path = name.partition(":")
     if kind in ("folder", "npz") and not path:
         raise ValueError(f"Say which: '{kind}:PATH'. Received: name={name!r}")
     if kind == "folder":
-        splits, labels = folder.load(name, path, seed, image_size)
+        splits, labels = folder.load(name, path, seed, image_size, on_bad_image)
     elif image_size is not None and (kind == "npz" or name == "shapes"):
         raise ValueError(
             "`image_size` applies to folders and TFDS data sets. "
@@ -92,7 +108,7 @@ def load(name, data_dir=None, fraction=1.0, seed=0, image_size=None):
     elif name == "shapes":
         splits, labels = _load_shapes()
     elif name == "imagenet100":
-        splits, labels = imagenet100.load(data_dir, seed, image_size)
+        splits, labels = imagenet100.load(data_dir, seed, image_size, on_bad_image)
     else:
         splits, labels = tfds.load(name, data_dir, image_size)
     return dataclasses.replace(

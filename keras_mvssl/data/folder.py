@@ -4,10 +4,13 @@ import dataclasses
 import pathlib
 
 import numpy as np
-from PIL import Image
 
 from keras_mvssl import distribution
-from keras_mvssl import progress
+from keras_mvssl.data.images import BadImages
+from keras_mvssl.data.images import printable
+from keras_mvssl.data.images import read_array
+from keras_mvssl.data.images import read_stream
+from keras_mvssl.data.images import size_of
 from keras_mvssl.data.splits import UNLABELLED
 from keras_mvssl.data.splits import Splits
 from keras_mvssl.data.splits import fits_in_memory
@@ -16,7 +19,7 @@ from keras_mvssl.data.splits import subset_indices
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
 
 
-def load(name, path, seed, image_size, classes=None):
+def load(name, path, seed, image_size, on_bad_image="error", classes=None):
     """`Splits` of a folder of images, and a callable to the labels of `pretrain`.
 
     `classes`, names of sub-folders, leaves out all others.
@@ -48,7 +51,8 @@ def load(name, path, seed, image_size, classes=None):
                 "read. If `train` is a class like the others, put all classes into "
                 f"another folder `train`. Received: {others} in {root}"
             )
-    train = find_images(roots["train"] or root, classes=classes)
+    bad = BadImages(on_bad_image)
+    train = find_images(roots["train"] or root, bad, classes=classes)
     files, test_files = train.paths, []
     labels, test_labels = train.labels, None
     if labels is not None and len(train.class_names) < 2:
@@ -60,7 +64,7 @@ def load(name, path, seed, image_size, classes=None):
     if labels is None and roots["test"]:
         print(f"{roots['test'].name}/ is not used: train/ has no classes.")
     if labels is not None and roots["train"] and roots["test"]:
-        test = find_images(roots["test"], classes=classes)
+        test = find_images(roots["test"], bad, classes=classes)
         if test.class_names != train.class_names:
             raise ValueError(
                 "train and test must have the same classes as sub-folders. Received: "
@@ -81,7 +85,7 @@ def load(name, path, seed, image_size, classes=None):
         files, labels = [files[i] for i in kept], labels[kept]
     extra = []
     if roots["train"] and roots["unlabelled"]:
-        extra = find_images(roots["unlabelled"], labelled=False).paths
+        extra = find_images(roots["unlabelled"], bad, labelled=False).paths
         if labels is None:
             files, extra = [*files, *extra], []
 
@@ -93,12 +97,12 @@ def load(name, path, seed, image_size, classes=None):
         order = np.random.default_rng(seed).permutation(len(files))
         files = [files[i] for i in order]
         labels = None if labels is None else labels[order]
-    x = read(files, shape)
-    pretrain = read(extra, shape) if extra else x
-    splits = Splits(name, pretrain, None, None, shape)
+    x, labels = read(files, labels, shape, bad)
+    pretrain = read(extra, None, shape, bad)[0] if extra else x
+    splits = Splits(name, pretrain, None, None, shape, bad_images=bad.found)
     if labels is None:
         return splits, lambda: None
-    x_test = read(test_files, shape)
+    x_test, test_labels = read(test_files, test_labels, shape, bad)
     splits = dataclasses.replace(
         splits,
         train=(x, labels) if fits else with_labels(x, labels),
@@ -117,13 +121,14 @@ class Found:
     class_names: tuple[str, ...] | None
 
 
-def find_images(root, labelled=True, classes=None):
+def find_images(root, bad, labelled=True, classes=None):
     """Lists the images in a folder, in sorted order.
 
     Args:
         root: The folder.
         labelled: Whether sub-folders are classes. If not, their images are listed
             together.
+        bad: `BadImages`.
         classes: Optional names of sub-folders to look into; they must be there.
 
     Raises:
@@ -141,6 +146,7 @@ def find_images(root, labelled=True, classes=None):
         folders = [p for p in folders if p.name in classes]
     if not labelled or not folders:
         files = _images_below(root) if folders else [p for p in inside if _is_image(p)]
+        files = bad.leave_out(files)
         _require_images(files, root)
         return Found(files, None, None)
     loose = [p for p in inside if _is_image(p)]
@@ -151,11 +157,13 @@ def find_images(root, labelled=True, classes=None):
         )
     paths, labels = [], []
     for label, class_folder in enumerate(folders):
-        files = _images_below(class_folder)
+        files = bad.leave_out(_images_below(class_folder))
         _require_images(files, class_folder)
         paths += files
         labels += [label] * len(files)
-    return Found(paths, np.array(labels, "int32"), tuple(p.name for p in folders))
+    return Found(
+        paths, np.array(labels, "int32"), tuple(printable(p.name) for p in folders)
+    )
 
 
 def _folders(root):
@@ -193,11 +201,7 @@ def common_shape(paths, image_size=None):
     """
     shape = None
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                size = (image.height, image.width, 3)
-        except OSError as error:
-            raise _unreadable(path, error) from error
+        size = (*size_of(path), 3)
         if image_size is None and shape is not None and size != shape:
             raise ValueError(
                 "Images differ in size: choose one with `image_size`. Received: "
@@ -207,58 +211,7 @@ def common_shape(paths, image_size=None):
     return shape if image_size is None else (image_size, image_size, 3)
 
 
-def read_array(paths, shape):
-    """Decodes images to RGB, uint8 `(N, *shape)`."""
-    images = np.empty((len(paths), *shape), "uint8")
-    print(f"Reading {len(paths)} images from {paths[0].parent.parent}")
-    bar = progress.bar(len(paths), "image")
-    for index, path in enumerate(paths):
-        images[index] = read_image(path, shape)
-        if index % 100 == 99 or index + 1 == len(paths):
-            bar.update(index + 1)
-    return images
-
-
-def read_stream(paths, shape):
-    """A `tf.data.Dataset` of the images, decoded as they are needed."""
-    tf = distribution.tensorflow_for_data()
-
-    def decode(path):
-        image = tf.numpy_function(
-            lambda p: read_image(pathlib.Path(p.decode()), shape), [path], tf.uint8
-        )
-        return tf.ensure_shape(image, shape)
-
-    names = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
-    return names.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
 def with_labels(images, labels):
     """A `tf.data.Dataset` of `(image, label)`."""
     tf = distribution.tensorflow_for_data()
     return tf.data.Dataset.zip(images, tf.data.Dataset.from_tensor_slices(labels))
-
-
-def read_image(path, shape):
-    """Decodes one image to RGB, resized (shorter side) and cropped to `shape`."""
-    height, width = shape[:2]
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise OSError(f"it has more than 8 bits a channel (mode {image.mode})")
-            image = image.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise _unreadable(path, error) from error
-    if image.size != (width, height):
-        scale = max(width / image.width, height / image.height)
-        # The box of the original that fills the result.
-        w, h = width / scale, height / scale
-        left, top = (image.width - w) / 2, (image.height - h) / 2
-        image = image.resize(
-            (width, height), Image.Resampling.BILINEAR, (left, top, left + w, top + h)
-        )
-    return np.asarray(image)
-
-
-def _unreadable(path, error):
-    return ValueError(f"An image cannot be read: {error}. Received: {path}")

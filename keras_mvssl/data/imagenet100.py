@@ -24,7 +24,7 @@ n07831146 n07836838 n13037406 n13040303
 CLASSES = tuple(_CLASSES.split())
 
 
-def load(data_dir, seed, image_size):
+def load(data_dir, seed, image_size, on_bad_image="error"):
     """`Splits` of ImageNet-100, and a callable to the labels of `pretrain`.
 
     From sub-folders of `train` and `val` in `data_dir` if there are any, else from
@@ -32,5 +32,5 @@ def load(data_dir, seed, image_size):
     """
     root = pathlib.Path(data_dir or ".").expanduser()
     if data_dir is not None and (root / "train").is_dir():
-        return folder.load("imagenet100", root, seed, image_size, CLASSES)
+        return folder.load("imagenet100", root, seed, image_size, on_bad_image, CLASSES)
     return tfds.load("imagenet2012", data_dir, image_size, CLASSES)

@@ -276,9 +276,11 @@ def _batches_of_stream(tf, images, batch_size, seed, start_step):
         shuffled = tf.data.experimental.from_variant(shuffled, images.element_spec)
         return shuffled.batch(batch_size, drop_remainder=True)
 
-    stream = tf.data.Dataset.range(np.iinfo("int64").max).flat_map(epoch)
+    # Only what is left of an epoch need be read.
+    first, skipped = divmod(start_step, steps_per_epoch or start_step + 1)
+    stream = tf.data.Dataset.range(first, np.iinfo("int64").max).flat_map(epoch)
     first_row, rows = _own_rows(batch_size)
-    stream = stream.skip(start_step)
+    stream = stream.skip(skipped)
     if rows < batch_size:
         stream = stream.map(lambda batch: batch[first_row : first_row + rows])
     return stream, steps_per_epoch

@@ -27,6 +27,8 @@ class Splits:
         test: `(images, labels)` to test probes on; None if there are no labels.
         image_shape: `(height, width, channels)`.
         class_names: Names of the classes, in the order of the labels.
+        bad_images: A line for each file of a folder that was skipped, with the reason;
+            those of images that are read as they are needed come as they are found.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Splits:
     test: Any
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...] = ()
+    bad_images: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def num_classes(self):

@@ -7,6 +7,7 @@ from keras_mvssl.distribution.exchange import share
 from keras_mvssl.distribution.exchange import synchronize
 from keras_mvssl.distribution.parallel import check_batch
 from keras_mvssl.distribution.parallel import data_parallel
+from keras_mvssl.distribution.parallel import in_any
 from keras_mvssl.distribution.parallel import is_chief
 from keras_mvssl.distribution.parallel import once
 from keras_mvssl.distribution.parallel import processes

@@ -139,6 +139,20 @@ def once(function):
     return result[0]
 
 
+def in_any(condition):
+    """Whether a condition holds in any process of those that wait for each other."""
+    if keras.backend.backend() != "torch" or processes()[1] == 1:
+        return bool(condition)
+    import torch
+    import torch.distributed as dist
+
+    flag = torch.tensor(float(bool(condition)))
+    if dist.get_backend() == "nccl":
+        flag = flag.cuda()
+    dist.all_reduce(flag, dist.ReduceOp.MAX)
+    return bool(flag)
+
+
 def check_batch(batch_size):
     """Raises ValueError for a batch that devices cannot share equally."""
     count = replicas()

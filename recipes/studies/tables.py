@@ -83,7 +83,7 @@ def write(study, runs, found, figure, out, **more):
         "backend": keras.backend.backend(),
         "device": distribution.device_name(),
         **records.provenance(),
-        "command": _command(study),
+        "command": _command(),
     }
     records.write_json(path.with_suffix(".json"), content)
     figure.savefig(path.with_suffix(".png"), dpi=110)
@@ -100,7 +100,17 @@ def write(study, runs, found, figure, out, **more):
     print(f"Written to {path}.csv, .json and .png")
 
 
-def _command(study):
+def write_search(runs, rows, out):
+    """Writes what a search compared and chose."""
+    path = out / f"search-{runs.title}.json"
+    content = {"study": "search", "data": runs.title, "seeds": runs.seeds}
+    content |= {"rows": rows, "backend": keras.backend.backend()}
+    content |= {**records.provenance(), "command": _command()}
+    records.write_json(path, content)
+    print(f"Written to {path}")
+
+
+def _command():
     """The command of a study, without the folders of this machine."""
     given = flags.FLAGS.flags_by_module_dict().get(sys.argv[0], [])
     given = [f.serialize() for f in given if f.present and f.name not in PLACES]

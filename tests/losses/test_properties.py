@@ -26,7 +26,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("losses")
 
 RECIPES = [recipes.cifar10, recipes.folder, recipes.shapes]
-BETAS = sorted({b for r in RECIPES for b in r.RECIPE.betas.values()})
+BETAS = sorted(
+    {b for r in RECIPES for row in r.VIEWS.values() for b in row["beta"].values()}
+)
 # Few shapes: each is compiled anew on JAX.
 SHAPES = st.sampled_from([(12, 2, 5), (12, 4, 5), (6, 3, 8)])
 SEEDS = st.integers(0, 1000)

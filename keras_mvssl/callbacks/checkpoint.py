@@ -1,0 +1,239 @@
+"""Checkpoints during training, from which `fitting.fit` goes on."""
+
+import json
+import pathlib
+import time
+import warnings
+
+import keras
+import numpy as np
+
+from keras_mvssl import checkpoints
+from keras_mvssl import distribution
+from keras_mvssl.callbacks.probing import check_counts
+from keras_mvssl.distribution import value_of
+
+# Saving takes at most this share of the time, unless `steps` asks for more.
+SHARE = 0.02
+# Metrics of which the highest is best; of others, losses, it is the lowest.
+HIGHEST = ("accuracy",)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps all that a training needs to go on as if it had not been interrupted.
+
+    Weights, the state of the optimizer and of the loss scale, batch normalisation,
+    the step of `RandomViews`, random seeds, the running means of the epoch's logs, and
+    what other callbacks have seen. Train with `fitting.fit`, which restores them.
+
+    Saved are: the state every `minutes`; the end of each epoch, and of the first step,
+    where that takes little of the time; each new best; and the last step. A failure
+    to save, e.g. to a full disk, is a warning: training and earlier checkpoints go on.
+    List it after the callbacks whose logs and state it should see. Of several
+    processes, the first one saves; all read, from a file system that they share.
+
+    Args:
+        folder: Folder of the checkpoints, `step-N/`, each with `model.keras`, which
+            `keras.saving.load_model` reads.
+        minutes: Positive float. Time between checkpoints, if one takes less than 2 % of
+            it.
+        steps: Optional int >= 1. Steps between further checkpoints.
+        keep: int >= 1. How many of the latest are kept, beside the best.
+        monitor: Name in the logs of what is best: the highest where it ends in
+            "accuracy", the lowest of others.
+        state: Optional `{name: object}`: what `get_state()` of these, callbacks for
+            instance, returns is kept, and given back to `set_state(state)`; JSON must
+            hold it.
+
+    Attributes:
+        stop: A reason to stop, a str: training then ends after the step, saved, with
+            `fitting.Interrupted`.
+
+    Example:
+
+    ```python
+    checkpoint = keras_mvssl.callbacks.Checkpoint("run/checkpoint")
+    keras_mvssl.fitting.fit(model, make_stream, 10, 500, checkpoint=checkpoint)
+    ```
+    """
+
+    def __init__(
+        self,
+        folder,
+        minutes=10.0,
+        steps=None,
+        keep=2,
+        monitor="loss",
+        state=None,
+    ):
+        super().__init__()
+        if not minutes > 0:
+            raise ValueError(
+                f"`minutes` must be more than 0. Received: minutes={minutes}"
+            )
+        check_counts(keep=keep, **({} if steps is None else {"steps": steps}))
+        self.folder = checkpoints.Folder(pathlib.Path(folder), keep)
+        self.minutes = minutes
+        self.steps = steps
+        self.monitor = monitor
+        self.state = dict(state or {})
+        self.stop = None
+        self.step = 0
+        self._metrics = None
+        self._best = None  # value and step
+        self._cost, self._saved_step = 0.0, None
+        self._saved_at = time.monotonic()
+
+    def restore(self, model):
+        """Gives a compiled model, and `state`, what the latest checkpoint holds.
+
+        Returns:
+            The number of steps behind it; 0 where there is no checkpoint.
+
+        Raises:
+            ValueError: For a checkpoint of another model or a newer version.
+        """
+        found = distribution.once(self.folder.latest)
+        if found is None:
+            return 0
+        model.load_weights(found / "model.keras")
+        content = json.loads((found / "state.json").read_text(encoding="utf-8"))
+        for name, item in self.state.items():
+            item.set_state(content["state"][name])
+        with np.load(found / "state.npz", allow_pickle=False) as arrays:
+            for i, seed in enumerate(_seeds(model)):
+                seed.assign(arrays[f"seed_{i}"])
+            self._metrics = [
+                arrays[f"metric_{i}"] for i in range(content["number_of_metrics"])
+            ]
+        self._best = content["best"]
+        self.step = self._saved_step = content["step"]
+        return self.step
+
+    def restore_metrics(self):
+        """Goes on with the means of an epoch, after Keras has reset them."""
+        variables = self.model.metrics_variables
+        for variable, value in zip(variables, self._metrics, strict=True):
+            variable.assign(value)
+
+    def on_train_begin(self, logs=None):
+        self._saved_at = time.monotonic()
+        if self._saved_step is None:
+            self._save()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._count(batch)
+        if batch + 1 >= self.params["steps"]:
+            return  # The epoch is not over before its end, with its probes.
+        waited = time.monotonic() - self._saved_at
+        is_due = waited >= max(60 * self.minutes, self._cost / SHARE)
+        if self.steps is not None:
+            is_due |= self.step // self.steps > (self._saved_step or 0) // self.steps
+        self._save_and_stop(is_due)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        is_due = epoch + 1 == self.params["epochs"]
+        is_due |= time.monotonic() - self._saved_at >= self._cost / SHARE
+        value = (logs or {}).get(self.monitor)
+        if value is not None and self._is_best(value):
+            self._best, is_due = [float(value), self.step], True
+        self._save_and_stop(is_due)
+
+    def _count(self, batch):
+        self.step = self._epoch * self.params["steps"] + batch + 1
+
+    def _is_best(self, value):
+        sign = 1 if self.monitor.endswith(HIGHEST) else -1
+        return self._best is None or sign * value > sign * self._best[0]
+
+    def _save_and_stop(self, is_due):
+        must_stop = distribution.in_any(self.stop)
+        if (is_due or must_stop) and self._saved_step != self.step:
+            self._save()
+        if must_stop:
+            reason = self.stop or "another process"
+            raise Interrupted(reason, self.step, self._saved_step == self.step)
+
+    def _save(self):
+        start = time.monotonic()
+        if distribution.is_chief():
+            check_finite(self.model, self.step)
+            best = self._best[1] if self._best else None
+            try:
+                self.folder.save(self.step, self._write, spare=best)
+                self._saved_step = self.step
+            except (OSError, RuntimeError) as error:  # h5py raises the latter.
+                warnings.warn(
+                    "A checkpoint could not be saved; training goes on, and the one "
+                    f"before stays. {type(error).__name__}: {error}",
+                    stacklevel=2,
+                )
+        else:
+            self._saved_step = self.step
+        self._saved_at = time.monotonic()
+        self._cost = self._saved_at - start
+        for item in self.state.values():
+            if hasattr(item, "leave_out"):
+                item.leave_out(self._cost)
+
+    def _write(self, folder):
+        model = self.model
+        model.save(folder / "model.keras")
+        metrics = model.metrics_variables
+        arrays = {f"metric_{i}": value_of(x) for i, x in enumerate(metrics)}
+        for i, seed in enumerate(_seeds(model)):
+            arrays[f"seed_{i}"] = value_of(seed)
+        np.savez(folder / "state.npz", **arrays)
+        content = {
+            "step": self.step,
+            "number_of_metrics": len(metrics),
+            "best": self._best,
+            "state": {name: item.get_state() for name, item in self.state.items()},
+        }
+        (folder / "state.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+class Interrupted(SystemExit):
+    """Training that was asked to stop, and has saved where it was.
+
+    A script that does not catch it ends with `CODE`.
+
+    Attributes:
+        reason: Who asked, e.g. `"SIGTERM"`.
+        step: Steps of training.
+        saved: Whether the last of them is saved.
+    """
+
+    CODE = 75  # "temporary failure; the user is invited to retry", in sysexits.h
+
+    def __init__(self, reason, step, saved):
+        super().__init__(self.CODE)
+        self.reason, self.step, self.saved = reason, step, saved
+
+
+class DivergenceError(ArithmeticError):
+    """Training that went to infinity, or to no number."""
+
+
+def check_finite(model, step):
+    """Raises DivergenceError for weights that are not finite."""
+    for variable in model.trainable_variables:
+        if not np.isfinite(value_of(variable)).all():
+            raise DivergenceError(
+                f"A weight is not finite after step {step}: the gradients were not. "
+                "Try a lower learning rate, a longer warm-up, or `bfloat16` instead of "
+                f"`float16`. Received: {variable.path}"
+            )
+
+
+def _seeds(model):
+    """States of the random generators of a model's layers, e.g. of dropout."""
+    return [
+        value.state
+        for layer in model._flatten_layers()
+        for _, value in sorted(vars(layer).items())
+        if isinstance(value, keras.random.SeedGenerator)
+    ]

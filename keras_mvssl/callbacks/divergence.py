@@ -1,0 +1,59 @@
+"""The end of a training that cannot be saved any more."""
+
+import math
+
+import keras
+
+from keras_mvssl import distribution
+from keras_mvssl.callbacks.checkpoint import DivergenceError
+
+
+class StopOnDivergence(keras.callbacks.Callback):
+    """Ends training at the first loss that is not finite, saying where it was.
+
+    With the loss scale of float16, steps whose gradients overflow are skipped: that is
+    how it finds its scale. They are counted, in `logs["skipped_steps"]`, and no
+    divergence. List it before `Checkpoint`: what has diverged is not saved.
+
+    Raises:
+        DivergenceError: From `fit`, with the step, the learning rate, the last finite
+            terms of the loss, and what to try.
+
+    Example:
+
+    ```python
+    model.fit(views, callbacks=[keras_mvssl.callbacks.StopOnDivergence()])
+    ```
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._finite = {}
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if math.isfinite(logs["loss"]):
+            self._finite = dict(logs)
+            return
+        steps = self.params.get("steps") or 0
+        rate = float(distribution.value_of(self.model.optimizer.learning_rate))
+        terms = ", ".join(f"{name} {x:.4g}" for name, x in self._finite.items())
+        raise DivergenceError(
+            f"The loss is not finite after step {self._epoch * steps + batch + 1}, at "
+            f"a learning rate of {rate:.3g}. Means of this epoch before it: "
+            f"{terms or 'none'}. Try a lower learning rate, a longer warm-up, a "
+            "smaller `beta`, larger batches, or bfloat16 instead of float16. "
+            f"Received: loss={logs['loss']}"
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        optimizer = self.model.optimizer
+        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            return
+        accumulated = optimizer.inner_optimizer.gradient_accumulation_steps or 1
+        steps = (epoch + 1) * self.params["steps"]
+        updates = int(distribution.value_of(optimizer.iterations))
+        logs["skipped_steps"] = steps - updates * accumulated

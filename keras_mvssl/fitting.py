@@ -1,0 +1,157 @@
+"""Training that can be stopped at any step and goes on as if it had not been."""
+
+import contextlib
+import signal
+import threading
+
+import keras
+
+from keras_mvssl.callbacks import Throughput
+from keras_mvssl.callbacks.checkpoint import Interrupted
+
+__all__ = ["Interrupted", "fit"]
+
+
+def fit(
+    model,
+    make_stream,
+    epochs,
+    steps_per_epoch,
+    checkpoint,
+    callbacks=(),
+    verbose="auto",
+):
+    """Trains as `model.fit`, from where a `Checkpoint` was left.
+
+    Where the stream is a function of its step, as those of `keras_mvssl.data` are, and
+    the backend computes the same twice, weights and logs come out as those of one
+    uninterrupted training, to the last bit.
+
+    SIGTERM and SIGINT (Ctrl-C) let the step end, save it and raise `Interrupted`, which
+    ends a script with code 75. A second one ends it at once; checkpoints stay whole.
+
+    Args:
+        model: A compiled `MultiViewModel` whose optimizer is built. It must be made as
+            it was before.
+        make_stream: Function of a number of steps, to a stream that begins after so
+            many: `lambda step: data.multiview(images, views, 256, start_step=step)`.
+        epochs: int. Epochs in all.
+        steps_per_epoch: int.
+        checkpoint: A `callbacks.Checkpoint`.
+        callbacks: Others. What they remember goes on where they are in the
+            checkpoint's `state`.
+        verbose: As of `keras.Model.fit`.
+
+    Returns:
+        The number of steps that were behind it at the start; the logs of all epochs
+        are in a `MetricsCSV`.
+
+    Raises:
+        Interrupted: When stopped by a signal.
+        DivergenceError: For weights that are not finite.
+
+    Example:
+
+    ```python
+    csv = keras_mvssl.callbacks.MetricsCSV("run/metrics.csv")
+    checkpoint = keras_mvssl.callbacks.Checkpoint("run/checkpoint", state={"csv": csv})
+    model.optimizer.build(model.trainable_variables)
+    fit(model, make_stream, 10, 500, checkpoint, callbacks=[csv])
+    ```
+    """
+    start = checkpoint.restore(model)
+    epoch, step = divmod(start, steps_per_epoch)
+    callbacks = _CallbackList(
+        [*callbacks, checkpoint],
+        add_history=True,
+        add_progbar=verbose != 0,
+        model=model,
+        verbose=verbose,
+        epochs=epochs,
+        steps=steps_per_epoch,
+    )
+
+    def run(start, epochs, steps):
+        stream = make_stream(start)
+        for callback in callbacks.callbacks:
+            if isinstance(callback, Throughput) and callback.stream is not None:
+                callback.stream = stream
+        model.fit(
+            stream,
+            initial_epoch=start // steps_per_epoch,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+
+    with _signals(checkpoint):
+        if step:
+            # Keras knows no epoch that begins in its midst: one of the steps left.
+            callbacks.seen, callbacks.is_last = step, epoch + 1 == epochs
+            callbacks.restore = checkpoint.restore_metrics
+            run(start, epoch + 1, steps_per_epoch - step)
+            epoch += 1
+        if epoch < epochs or not step:
+            callbacks.seen, callbacks.is_last = 0, True
+            run(epoch * steps_per_epoch, epochs, steps_per_epoch)
+    return start
+
+
+class _CallbackList(keras.callbacks.CallbackList):
+    """The callbacks of one training that Keras runs in one or two parts.
+
+    Attributes:
+        seen: Steps of the epoch that were made before this part.
+        is_last: Whether this part ends the training.
+        restore: What to call when Keras has reset the metrics of the first epoch.
+    """
+
+    seen = 0
+    is_last = True
+    restore = None
+    _has_begun = False
+
+    def on_train_begin(self, logs=None):
+        if not self._has_begun:
+            super().on_train_begin(logs)
+        self._has_begun = True
+
+    def on_train_end(self, logs=None):
+        if self.is_last:
+            super().on_train_end(logs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.restore is not None:
+            self.restore()
+            self.restore = None
+        super().on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        super().on_train_batch_begin(batch + self.seen, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch + self.seen, logs)
+
+
+@contextlib.contextmanager
+def _signals(checkpoint):
+    """Lets SIGTERM and SIGINT stop training after the step, once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Only the main thread may handle signals.
+        return
+
+    def stop(number, frame):
+        checkpoint.stop = signal.Signals(number).name
+        for other in before:
+            signal.signal(other, signal.SIG_DFL)
+
+    before = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

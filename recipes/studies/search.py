@@ -1,0 +1,45 @@
+"""Finds the rate and β of the small size, away from the seeds that are reported.
+
+    python recipes/studies/search.py --dataset=shapes --first_seed=100 --seeds=1
+
+For 2, 4 and 8 views: first the learning rate, at β = 4/D, then c of β = c/D at the best
+rate. What is compared is a probe on training images that its classifier did not see;
+test images have no say. Writes a table; `SMALL_VIEWS` in `grid.py` holds what it found.
+Not yet run.
+"""
+
+import grid
+import tables
+from absl import app
+
+VIEWS, RATES, SCALES = (2, 4, 8), (1e-3, 2e-3, 4e-3), (1.0, 4.0, 16.0)
+
+
+def study(runs, out):
+    if min(runs.seeds) < 100:
+        raise app.UsageError("Seeds below 100 are for results: --first_seed=100.")
+    dim, fractions = runs.recipe.projector_dim, {2: 1.0, 4: 0.5, 8: 0.25}
+    rows = []
+
+    def validation(**setting):
+        found = runs.run([setting])
+        (row,) = tables.summary(found)
+        rows.append({**setting, "validation": row["probe_validation"]})
+        return row["probe_validation"]["mean"]
+
+    for views in VIEWS:
+        same = dict(views=views, fraction=fractions[views])
+        rate = max(
+            RATES, key=lambda r: validation(**same, learning_rate=r, beta=4 / dim)
+        )
+        found = max(
+            SCALES,
+            key=lambda c: validation(**same, learning_rate=rate, beta=c / dim),
+        )
+        print(f"{views} views: learning_rate={rate}, beta={found}/D", flush=True)
+        rows.append(dict(views=views, chosen=dict(learning_rate=rate, c=found)))
+    tables.write_search(runs, rows, out)
+
+
+if __name__ == "__main__":
+    grid.main(study)
