@@ -1,4 +1,5 @@
 import re
+import runpy
 
 import pytest
 
@@ -24,3 +25,9 @@ def test_python_examples_run(tmp_path, monkeypatch):
     result = helpers.run_python("-c", code, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "encoder.keras").exists()
+
+
+def test_tables_are_those_of_the_results():
+    table = runpy.run_path(str(helpers.ROOT / "recipes/results/table.py"))
+    assert table["fill"](README) == README, "python recipes/results/table.py"
+    assert README.count("<!-- end -->") == 2 and "80.9 %" in table["runs"]()

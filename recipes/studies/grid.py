@@ -290,8 +290,8 @@ def read(folder):
             if row["probe_accuracy"]:
                 curve.append(
                     {
-                        "epoch": int(row["epoch"]),
-                        "views_seen": int(row["views_seen"]),
+                        "epoch": int(float(row["epoch"])),
+                        "views_seen": int(float(row["views_seen"])),
                         "seconds": float(row["seconds"]),
                         "accuracy": float(row["probe_accuracy"]),
                     }

@@ -1,0 +1,226 @@
+"""The studies on a grid of tiny runs."""
+
+import csv
+import dataclasses
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+
+import helpers
+from keras_mvssl import callbacks
+from keras_mvssl import data
+from keras_mvssl import training
+from keras_mvssl.views import Augmentation
+
+STUDIES = helpers.ROOT / "recipes/studies"
+sys.path.append(str(STUDIES))  # where the scripts look for what they share
+
+import grid  # noqa: E402
+
+TABLE = {2: {"beta": {8: 0.5}}, 8: {"beta": {8: 0.25}}}
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(
+        f"study_{name}", STUDIES / f"{name}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+pareto, plan, projectors, samples, search, views = map(
+    script,
+    ("pareto", "plan", "projector_sweep", "sample_efficiency", "search", "views"),
+)
+
+
+@pytest.fixture
+def recipe(tmp_path, labelled):
+    images, labels = labelled
+    path = tmp_path / "data.npz"
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    return training.Recipe(
+        dataset=f"npz:{path}",
+        augmentation=Augmentation(size=12),
+        augment="device",
+        backbone="tiny",
+        projector_dim=8,
+        epochs=1,
+        batch_size=4,
+        warmup_epochs=0.1,
+    )
+
+
+@pytest.fixture
+def open_runs(recipe, tmp_path):
+    flags.FLAGS.mark_as_parsed()
+
+    def make(folder="runs", recipe=recipe, seeds=(0,)):
+        splits = data.load(recipe.dataset)
+        folder = tmp_path / folder
+        runs = grid.Runs("shapes-small", recipe, TABLE, folder, seeds, splits)
+        runs.check_manifest()
+        return runs
+
+    return make
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return [
+            {k: v for k, v in row.items() if k != "seconds"}
+            for row in csv.DictReader(file)
+        ]
+
+
+def test_settings_of_a_run(open_runs):
+    runs = open_runs()
+    recipe = runs.recipe_for(dict(views=8, fraction=0.5), seed=3)
+    assert (recipe.beta, recipe.seed, recipe.views) == (0.25, 3, 8)
+    # One epoch of 5 steps is cut into 4, for a curve.
+    assert (recipe.epochs, recipe.steps_per_epoch) == (4, 1)
+    assert recipe.warmup_epochs == pytest.approx(0.4)
+    lines = projectors.settings(runs, (16, 64))
+    assert [s["beta"] for s in lines["scaled"]] == pytest.approx([4 / 16, 4 / 64])
+    assert [s["beta"] for s in lines["fixed"]] == pytest.approx([4 / 64, 4 / 64])
+
+
+def test_another_version_is_refused(open_runs, recipe, monkeypatch):
+    open_runs()
+    open_runs()
+    other = dataclasses.replace(recipe, batch_size=8)
+    with pytest.raises(ValueError, match="another settings.*Received: workdir="):
+        open_runs(recipe=other)
+    monkeypatch.setattr("keras_mvssl.__version__", "0.0.1")
+    with pytest.raises(ValueError, match="another version: 0.1.0, not 0.0.1.*workdir="):
+        open_runs()
+
+
+@pytest.mark.slow
+def test_an_interrupted_study_goes_on(open_runs, tmp_path, monkeypatch):
+    settings = [dict(views=2), dict(views=3)]
+    expected = open_runs("whole").run(settings)
+
+    measure, calls = callbacks.LinearProbe.measure, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 7:  # in the third epoch of the second run
+            raise KeyboardInterrupt
+        return measure(*args)
+
+    runs = open_runs("parts")
+    monkeypatch.setattr(callbacks.LinearProbe, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(settings)
+    assert len(runs.found()) == 1
+    found = open_runs("parts").run(settings)
+    assert len(calls) < 16  # eight epochs, and what was lost
+    for before, after in zip(expected, found):
+        assert after.setting == before.setting
+        names = "epoch", "views_seen", "accuracy"
+        curves = [
+            [[row[n] for n in names] for row in run.curve] for run in (before, after)
+        ]
+        assert curves[0] == curves[1]
+        assert after.results["probe"] == before.results["probe"]
+
+
+@pytest.mark.slow
+def test_studies_share_their_runs(open_runs, tmp_path, monkeypatch, capsys):
+    made, run = [], training.run
+    monkeypatch.setattr(
+        training, "run", lambda *args, **kwargs: made.append(1) or run(*args, **kwargs)
+    )
+    for module in (views, samples):
+        monkeypatch.setattr(module, "VIEWS", (2, 4))
+    monkeypatch.setattr(samples, "FRACTIONS", (1.0, 0.5))
+    monkeypatch.setattr(projectors, "DIMS", {"small": (4, 8)})
+    monkeypatch.setattr(pareto, "SETTINGS", [(2, 1.0), (4, 0.5)])
+    monkeypatch.setattr(pareto, "STEP", 0.02)
+    out = tmp_path / "out"
+    out.mkdir()
+    counts = []
+    for module in (views, samples, projectors, pareto):
+        module.study(open_runs(), out)
+        counts.append(len(made))
+    assert counts == [2, 4, 6, 6]
+    assert "6/6" not in capsys.readouterr().err
+    names = "views", "sample_efficiency", "projector_sweep", "pareto"
+    for name in names:
+        path = out / f"{name}-shapes-small"
+        assert path.with_suffix(".png").stat().st_size > 10_000
+        written = json.loads(path.with_suffix(".json").read_text())
+        assert str(tmp_path) not in path.with_suffix(".json").read_text()
+        for row in written["settings"]:
+            assert row["seeds"] == [0] and row["probe"]["mean"] > 0.4
+        rows = rows_of(path.with_suffix(".csv"))
+        assert len(rows) == 5 * len(written["settings"])
+    assert len(written["settings"]) == 6
+    known = plan.recorded(out, "shapes-small")
+    assert len(known) == 6
+    # Started again, nothing is trained and the results are the same.
+    before = rows_of(out / "pareto-shapes-small.csv")
+    pareto.study(open_runs(), out)
+    assert rows_of(out / "pareto-shapes-small.csv") == before and len(made) == 6
+
+
+def test_frontier_and_targets():
+    points = np.array([[3, 0.2], [1, 0.5], [2, 0.6], [4, 0.2], [5, 0.1], [1, 0.7]])
+    np.testing.assert_array_equal(
+        pareto.frontier(points), [[1, 0.5], [3, 0.2], [5, 0.1]]
+    )
+    slow = np.array([[0, 0, 0.8], [10, 100, 0.5], [20, 200, 0.32]])
+    fast = np.array([[0, 0, 0.9], [5, 100, 0.3]])
+    rows = pareto.targets([({"views": 2}, slow), ({"views": 4}, fast)])
+    levels = list(dict.fromkeys(row["error"] for row in rows))
+    assert levels[0] == 0.75 and levels[-1] == 0.3
+    reached = {(row["error"], row["views"]): row for row in rows}
+    assert reached[0.5, 2]["seconds"] == 10 and reached[0.5, 2]["images_seen"] == 50
+    assert reached[0.3, 4]["seconds"] == 5 and (0.3, 2) not in reached
+
+
+def test_the_plan_takes_what_is_ahead_when_the_time_is_over(recipe, tmp_path):
+    header = (
+        "views,fraction,projector_dim,beta,seed,epoch,views_seen,seconds,accuracy\n"
+    )
+    lines = [
+        f"{views},{fraction},8,0.5,{seed},{epoch},{seen},1,{accuracy}\n"
+        for seed in (0, 1)
+        for views, fraction, points in (
+            (2, 1.0, [(0, 0.1), (1000, 0.5), (2000, 0.9)]),
+            (4, 0.5, [(0, 0.1), (1000, 0.7), (2000, 0.8)]),
+        )
+        for epoch, (seen, accuracy) in enumerate(points)
+    ]
+    (tmp_path / "views-toy-small.csv").write_text(header + "".join(lines))
+    known = plan.recorded(tmp_path, "toy-small")
+    files, seeds, seen, accuracy = known[4.0, 0.5, 8.0, 0.5]
+    assert files == ["views-toy-small.csv"] and seeds == 2
+    assert seen == [0, 1000, 2000] and accuracy == pytest.approx([0.1, 0.7, 0.8])
+    rates = {2: 100, 4: 100}
+    accuracy, setting, fit = plan.choose(known, rates, 10)[0]
+    assert setting[0] == 4 and accuracy == pytest.approx(0.7) and fit == 1000
+    assert plan.choose(known, rates, 20)[0][1][0] == 2
+    assert plan.choose(known, {2: 10, 4: 200}, 20)[0][1][0] == 4
+    line = plan.command("toy", recipe, setting, 100, fit)
+    assert "--views=4 --fraction=0.5 --projector_dim=8" in line
+    assert line.endswith("--epochs=5")  # of 12 steps of 4 images with 4 views
+    short = plan.command("toy", recipe, setting, 100, 192)
+    assert short.endswith("--epochs=4 --steps_per_epoch=3")
+
+
+def test_measures_this_machine(recipe):
+    splits = data.load(recipe.dataset)
+    recipe = dataclasses.replace(recipe, views=2)
+    assert plan.views_per_second(recipe, splits) > 0
+
+
+def test_a_plan_needs_results(tmp_path):
+    result = helpers.run_python(STUDIES / "plan.py", f"--out={tmp_path}")
+    assert result.returncode == 1 and "views.py --dataset=shapes" in result.stderr
