@@ -15,28 +15,35 @@ MARK, END = "<!-- {} -->\n", "<!-- end -->\n"
 def runs():
     """A row for each run of a recipe."""
     lines = [
-        "| Run | Backend | Pixels | Random weights | Pretrained |",
-        "|---|---|---|---|---|",
+        "| Run | Views by | Backend | Pixels | Random weights | Pretrained |",
+        "|---|---|---|---|---|---|",
     ]
     for result in _read():
         if "recipe" in result and "probe" in result:
             command = result["command"].split("python recipes/")[1]
+            command = command.removesuffix(" --data_dir=DATA_DIR")
             probe = result["probe"]
             names = ("pixels", "random_init", "final")
-            cells = [f"`{command}`", result["backend"]]
+            maker = result.get("augment", "kerascv")  # Older files had no choice.
+            cells = [f"`{command}`", maker, result["backend"]]
             lines.append(_row(cells + [_percent(probe[name]) for name in names]))
     return "\n".join(lines)
 
 
 def studies():
-    """A row for each setting of each study; means, and ranges over the seeds."""
+    """A row for each setting of each study; means, and ranges over the seeds.
+
+    Those of `pareto.py` are in the others.
+    """
     lines = [
         "| Study | Views | Images | Projector | β | Seeds | Probe, one view | 8 views "
         "| Views seen | Seconds |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in _read():
-        for row in result.get("settings", []):
+        if result.get("study", "pareto") in ("pareto", "search"):
+            continue
+        for row in result["settings"]:
             name = f"{result['study']}, {result['data']}"
             cells = [name, row["views"], f"{100 * row['fraction']:g} %"]
             cells += [row["projector_dim"], f"{row['beta']:.2g}", len(row["seeds"])]

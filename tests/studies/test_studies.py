@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from absl import app
 from absl import flags
 
 import helpers
@@ -168,6 +169,24 @@ def test_studies_share_their_runs(open_runs, tmp_path, monkeypatch, capsys):
     before = rows_of(out / "pareto-shapes-small.csv")
     pareto.study(open_runs(), out)
     assert rows_of(out / "pareto-shapes-small.csv") == before and len(made) == 6
+
+
+@pytest.mark.slow
+def test_the_search_stays_away_from_the_reported_seeds(
+    open_runs, tmp_path, monkeypatch
+):
+    with pytest.raises(app.UsageError, match="first_seed=100"):
+        search.study(open_runs(), tmp_path)
+    monkeypatch.setattr(search, "VIEWS", (2,))
+    monkeypatch.setattr(search, "RATES", (1e-3, 1e-9))
+    monkeypatch.setattr(search, "SCALES", (4.0,))
+    runs = open_runs(seeds=(100,))
+    search.study(runs, tmp_path)
+    written = json.loads((tmp_path / "search-shapes-small.json").read_text())
+    first, second, *_, last = written["rows"]
+    assert (first["learning_rate"], second["learning_rate"]) == (1e-3, 1e-9)
+    assert last["views"] == 2 and last["chosen"]["c"] == 4.0
+    assert written["seeds"] == [100] and len(runs.found()) == 2
 
 
 def test_frontier_and_targets():
