@@ -232,10 +232,12 @@ def test_divergence_ends_training_and_keeps_the_last_good_checkpoint(tmp_path, i
         variable = training.model.trainable_variables[0]
         variable.assign(np.full(variable.shape, np.nan))
 
-    with pytest.raises(mv.callbacks.DivergenceError) as raised:
+    with pytest.raises(
+        mv.callbacks.DivergenceError,
+        match="not finite after step 3: .*Try a lower .*Received: .*kernel",
+    ):
         training.fit(After(3, break_off))
-    for part in ("step", "learning rate of 0.01", "loss ", "Try a lower learning rate"):
-        assert part in str(raised.value)
+    assert training.steps() == [1, 2]
     latest = training.checkpoint.folder.latest()
     model = keras.saving.load_model(latest / "model.keras")
     assert all(np.isfinite(w).all() for w in model.get_weights())
@@ -285,6 +287,15 @@ def test_another_model_is_refused(tmp_path, images):
     other.model.compile("sgd")
     other.model.optimizer.build(other.model.trainable_variables)
     with pytest.raises(ValueError):
+        other.fit()
+
+
+def test_another_optimizer_is_refused(tmp_path, images):
+    Training(tmp_path, images).fit()
+    other = Training(tmp_path, images)
+    other.model.compile("sgd")
+    other.model.optimizer.build(other.model.trainable_variables)
+    with pytest.raises(UserWarning, match="Skipping variable loading"):
         other.fit()
 
 
