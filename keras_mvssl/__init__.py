@@ -10,6 +10,7 @@ from keras_mvssl import callbacks
 from keras_mvssl import data
 from keras_mvssl import distribution
 from keras_mvssl import evaluation
+from keras_mvssl import fitting
 from keras_mvssl import losses
 from keras_mvssl import models
 from keras_mvssl import optimizers
@@ -22,6 +23,7 @@ __all__ = [
     "data",
     "distribution",
     "evaluation",
+    "fitting",
     "losses",
     "models",
     "optimizers",

@@ -27,7 +27,7 @@ def find(workdir, resume):
         raise ValueError(
             f"`resume` must be one of {list(RESUME)}. Received: resume={resume!r}"
         )
-    existing = next(p for p in (workdir, *workdir.resolve().parents) if p.exists())
+    existing = next(p for p in (workdir, *workdir.resolve().parents) if p.is_dir())
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ValueError(f"`workdir` cannot be written to. Received: workdir={workdir}")
     config = workdir / "config.json"

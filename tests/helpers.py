@@ -84,9 +84,13 @@ def set_numbered_weights(model, seed=0):
     )
 
 
-def run_python(*arguments, backend=None, **kwargs):
+def run_python(*arguments, backend=None, environment=None, **kwargs):
     """Runs Python in a process of its own, with the package on its path."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+        **(environment or {}),
+    }
     if backend is not None:
         environment["KERAS_BACKEND"] = backend
     return subprocess.run(

@@ -1,12 +1,16 @@
 import csv
 import dataclasses
 import json
+import shutil
+import signal
 
 import keras
 import numpy as np
 import pytest
 
 import helpers
+from keras_mvssl import callbacks
+from keras_mvssl import fitting
 from keras_mvssl import parts
 from keras_mvssl import training
 from keras_mvssl.views import Augmentation
@@ -105,7 +109,8 @@ def test_views_on_the_device(recipe, tmp_path, precision):
     assert results["updates"] == 2
     assert (results["augment"], results["precision"]) == ("device", precision)
     assert results["probe"]["final"] > 0.9
-    model = keras.saving.load_model(tmp_path / "run/checkpoint/model.keras")
+    (latest,) = (tmp_path / "run/checkpoint").glob("step-*4")
+    model = keras.saving.load_model(latest / "model.keras")
     assert int(model.views.step) == 4
     expected = "float32" if precision == "float32" else "mixed_bfloat16"
     assert model.encoder.layers[-1].dtype_policy.name == expected
@@ -192,7 +197,92 @@ def test_refuses_a_folder_in_use(recipe, tmp_path):
     (tmp_path / "used").mkdir()
     (tmp_path / "used/config.json").write_text("{}")
     with pytest.raises(ValueError, match="holds another run.*workdir=.*used"):
-        training.run(recipe, tmp_path / "used")
+        training.run(recipe, tmp_path / "used", resume="never")
+
+
+@pytest.fixture
+def short(recipe):
+    return dataclasses.replace(
+        recipe, augment="device", epochs=2, steps_per_epoch=2, checkpoint_steps=1
+    )
+
+
+def test_an_interrupted_run_goes_on(short, tmp_path, capsys, monkeypatch):
+    whole = training.run(short, tmp_path / "whole")
+    workdir = tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            callbacks.ViewGallery,
+            "on_train_begin",
+            lambda self, logs=None: signal.raise_signal(signal.SIGTERM),
+        )
+        with pytest.raises(fitting.Interrupted):
+            training.run(short, workdir)
+    assert capsys.readouterr().out.endswith(
+        "Stopped by SIGTERM after step 1, which is saved. To go on, start the same "
+        f"again with --workdir={workdir}\n"
+    )
+    changed = dataclasses.replace(short, learning_rate=0.1, seed=3)
+    differences = "learning_rate: 0.001 there, 0.1 here; seed: 0 there, 3 here"
+    with pytest.raises(ValueError, match=f"other settings.*{differences}"):
+        training.run(changed, workdir)
+
+    # The workers do not change the result; what was computed is not repeated.
+    results = training.run(dataclasses.replace(short, checkpoint_steps=2), workdir)
+    assert "random init: " not in capsys.readouterr().out.split("Epoch")[0]
+    for name in ("loss_final", "steps", "views_seen", "updates", "probe"):
+        assert results[name] == whole[name]
+    one, other = (
+        keras.saving.load_model(tmp_path / name / "encoder.keras").get_weights()
+        for name in ("whole", "stopped")
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+    # A complete run is not repeated.
+    assert training.run(short, workdir, resume="must") == results
+    assert "is complete" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_killed_after_training_only_what_is_missing_is_made(short, tmp_path):
+    results = training.run(short, tmp_path / "run")
+    for name in ("results.json", "report.html", "encoder.keras", "diagnostics.npz"):
+        (tmp_path / "run" / name).unlink()
+    before = (tmp_path / "run/metrics.csv").read_text()
+    again = training.run(short, tmp_path / "run")
+    assert (tmp_path / "run/metrics.csv").read_text() == before
+    for name in ("loss_final", "steps", "views_seen", "seconds", "probe"):
+        assert again[name] == results[name]
+    assert (tmp_path / "run/encoder.keras").exists()
+
+
+def test_other_images_under_the_same_name_are_refused(short, tmp_path, labelled):
+    training.run(short, tmp_path / "run")
+    (tmp_path / "run/results.json").unlink()
+    path = short.dataset.removeprefix("npz:")
+    images, labels = labelled
+    np.savez(path, x_train=255 - images, y_train=labels, x_test=images, y_test=labels)
+    with pytest.raises(ValueError, match="other settings.*data: .*crc32.*there"):
+        training.run(short, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_nothing_is_written_outside_the_folder(labelled_npz, tmp_path):
+    cwd, home, workdir = (tmp_path / name for name in ("cwd", "home", "run"))
+    cwd.mkdir()
+    home.mkdir()
+    shutil.copy(labelled_npz, cwd / "data.npz")
+    code = (
+        "from keras_mvssl.training import Recipe, run; "
+        "run(Recipe(dataset='npz:data.npz', backbone='tiny', projector_dim=8, epochs=1,"
+        f" batch_size=16, augment='device'), {str(workdir)!r})"
+    )
+    own = {"HOME": str(home), "TMPDIR": str(cwd), "MPLCONFIGDIR": str(tmp_path / "mpl")}
+    result = helpers.run_python("-c", code, cwd=cwd, environment=own)
+    assert result.returncode == 0, result.stderr
+    assert [p.name for p in cwd.iterdir()] == ["data.npz"]
+    # Keras keeps its settings there, whoever imports it.
+    assert {p.name for p in home.iterdir()} <= {".keras"}
 
 
 @pytest.mark.parametrize(

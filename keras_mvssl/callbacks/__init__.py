@@ -1,6 +1,8 @@
 """What is looked at while `fit` runs."""
 
 from keras_mvssl.callbacks.checkpoint import Checkpoint
+from keras_mvssl.callbacks.checkpoint import DivergenceError
+from keras_mvssl.callbacks.checkpoint import Interrupted
 from keras_mvssl.callbacks.divergence import StopOnDivergence
 from keras_mvssl.callbacks.knn_probe import KNNProbe
 from keras_mvssl.callbacks.linear_probe import LinearProbe
@@ -12,6 +14,8 @@ from keras_mvssl.callbacks.view_gallery import ViewGallery
 
 __all__ = [
     "Checkpoint",
+    "DivergenceError",
+    "Interrupted",
     "KNNProbe",
     "LinearProbe",
     "MetricsCSV",

@@ -96,7 +96,10 @@ class Checkpoint(keras.callbacks.Callback):
         found = distribution.once(self.folder.latest)
         if found is None:
             return 0
-        model.load_weights(found / "model.keras")
+        with warnings.catch_warnings():
+            # Keras only warns of an optimizer that is another one.
+            warnings.filterwarnings("error", "Skipping variable loading")
+            model.load_weights(found / "model.keras")
         content = json.loads((found / "state.json").read_text(encoding="utf-8"))
         for name, item in self.state.items():
             item.set_state(content["state"][name])

@@ -56,10 +56,10 @@ def size_of(path):
     """
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(ORIENTATION, 1) >= 5
-            return (
-                (image.width, image.height) if turned else (image.height, image.width)
-            )
+            size = image.height, image.width
+            if image.format == "PNG" and "exif" not in image.info:
+                return size  # Pillow would decode all of it to look further.
+            return size[::-1] if image.getexif().get(ORIENTATION, 1) >= 5 else size
     except Exception as error:  # Any bytes may lie there.
         raise _unreadable(path, error) from error
 

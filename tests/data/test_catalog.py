@@ -113,8 +113,9 @@ def test_unreadable_images_are_named(classes):
     (classes / "cat" / "zz.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="cannot be read.*zz.png"):
         data.load(f"folder:{classes}")
-    Image.fromarray(np.full((8, 8), 9999, "uint16")).save(classes / "cat" / "zz.png")
-    with pytest.raises(ValueError, match="more than 8 bits.*zz.png"):
+    deep = Image.fromarray(np.full((8, 8), 9999, "float32"))
+    deep.save(classes / "cat" / "zz.png", format="TIFF")
+    with pytest.raises(ValueError, match="more than 16 bits.*zz.png"):
         data.load(f"folder:{classes}")
 
 
