@@ -200,30 +200,24 @@ class Runs:
                 recipe = self.recipe_for(setting, seed)
                 plan.append((recipe, self.folder / self._name(recipe, setting)))
         views = [self._views(recipe) for recipe, _ in plan]
-        spent, made, runs = 0.0, 0, []
+        done = [(folder / "probes.json").exists() for _, folder in plan]
+        spent = made = 0
         for index, (recipe, folder) in enumerate(plan):
-            if not (folder / "probes.json").exists():
-                left = sum(
-                    v
-                    for v, (_, f) in zip(views, plan)
-                    if not (f / "probes.json").exists()
-                )
-                _show(
-                    index,
-                    len(plan),
-                    1 - left / sum(views),
-                    made and spent / made * left,
-                )
-                print(folder.name, flush=True)
-                start = time.perf_counter()
-                keras.utils.clear_session()
-                training.run(recipe, folder, resume="auto")
-                self._probe(recipe, folder)
-                spent += time.perf_counter() - start
-                made += views[index]
-            runs.append(read(folder))
-        _show(len(plan), len(plan), 1.0, 0)
-        return runs
+            if done[index]:
+                continue
+            left = sum(v for v, finished in zip(views, done) if not finished)
+            seconds = made and spent / made * left
+            _show(sum(done), len(done), 1 - left / sum(views), seconds)
+            print(folder.name, flush=True)
+            start = time.perf_counter()
+            keras.utils.clear_session()
+            training.run(recipe, folder, resume="auto")
+            self._probe(recipe, folder)
+            done[index] = True
+            spent += time.perf_counter() - start
+            made += views[index]
+        _show(sum(done), len(done), 1.0, 0)
+        return [read(folder) for _, folder in plan]
 
     def found(self):
         """All finished runs with these seeds."""
@@ -279,23 +273,14 @@ def read(folder):
         for name in ("results", "config", "probes")
     )
     results["probe"] |= probes
-    start = {
-        "views_seen": 0,
-        "seconds": 0.0,
-        "accuracy": results["probe"]["random_init"],
-    }
-    curve = [{"epoch": 0, **start}]
+    start = results["probe"]["random_init"]
+    curve = [dict(epoch=0, views_seen=0, seconds=0.0, accuracy=start)]
     with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["probe_accuracy"]:
-                curve.append(
-                    {
-                        "epoch": int(float(row["epoch"])),
-                        "views_seen": int(float(row["views_seen"])),
-                        "seconds": float(row["seconds"]),
-                        "accuracy": float(row["probe_accuracy"]),
-                    }
-                )
+        rows = [row for row in csv.DictReader(file) if row["probe_accuracy"]]
+    for row in rows:
+        new = {name: int(float(row[name])) for name in ("epoch", "views_seen")}
+        new |= {"seconds": float(row["seconds"])}
+        curve.append(new | {"accuracy": float(row["probe_accuracy"])})
     setting = {name: results[name] for name in SETTING}
     return Run(setting, config["seed"], curve, results)
 
