@@ -36,7 +36,7 @@ def studies():
     Those of `pareto.py` are in the others.
     """
     lines = [
-        "| Study | Views | Images | Projector | β | Seeds | Probe, one view | 8 views "
+        "| Study | Views | Images | Projector | β | Seeds | Probe, one view | 4 views "
         "| Views seen | Seconds |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -47,7 +47,7 @@ def studies():
             name = f"{result['study']}, {result['data']}"
             cells = [name, row["views"], f"{100 * row['fraction']:g} %"]
             cells += [row["projector_dim"], f"{row['beta']:.2g}", len(row["seeds"])]
-            cells += [_spread(row["probe"]), _spread(row["probe_8_views"])]
+            cells += [_spread(row["probe"]), _spread(row["probe_4_views"])]
             cells += [f"{row['views_seen']:,}", round(row["seconds"])]
             lines.append(_row(cells))
     if len(lines) == 2:

@@ -28,7 +28,7 @@ from keras_mvssl import training
 
 RECIPES = pathlib.Path(__file__).parents[1]
 # Views over which features are averaged in the second probe, for every encoder.
-PROBE_VIEWS = 8
+PROBE_VIEWS = 4
 # A run of fewer epochs is cut into this many, so that there is a curve.
 CURVE = 4
 # What names a setting: its runs differ in the seed.
@@ -110,9 +110,8 @@ class Run:
     Attributes:
         setting: `{name: value}` of `SETTING`.
         seed: int.
-        curve: A dict per epoch: views seen, seconds, accuracy; the first is of random
-            weights.
-        results: Those of `training.run`, with the probes at the end: on 8 views, and
+        curve: A dict per epoch with a probe; the first is of random weights.
+        results: Those of `training.run`, with the probes at the end: on 4 views, and
             on held-out training images, for choices.
     """
 
@@ -211,6 +210,7 @@ class Runs:
             print(folder.name, flush=True)
             start = time.perf_counter()
             keras.utils.clear_session()
+            self._share_baselines(recipe, folder)
             training.run(recipe, folder, resume="auto")
             self._probe(recipe, folder)
             done[index] = True
@@ -218,6 +218,14 @@ class Runs:
             made += views[index]
         _show(sum(done), len(done), 1.0, 0)
         return [read(folder) for _, folder in plan]
+
+    def _share_baselines(self, recipe, folder):
+        """Probes of pixels and of a seed's random weights are made once."""
+        known = next(self.folder.glob(f"*,seed={recipe.seed}/baselines.json"), None)
+        if known is not None and not folder.exists():
+            folder.mkdir()
+            content = json.loads(known.read_text(encoding="utf-8"))
+            records.write_json(folder / "baselines.json", content)
 
     def found(self):
         """All finished runs with these seeds."""
@@ -260,7 +268,7 @@ class Runs:
         held_out, kept = np.split(order, [len(order) // 5])
         validation = [(features[rows], labels[rows]) for rows in (kept, held_out)]
         probes = {
-            "8_views": probe(*averaged).accuracy,
+            "4_views": probe(*averaged).accuracy,
             "validation": probe(*validation).accuracy,
         }
         records.write_json(folder / "probes.json", probes)

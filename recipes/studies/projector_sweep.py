@@ -34,7 +34,7 @@ def study(runs, out):
         1, 2, figsize=(9, 3.8), sharey=True, layout="constrained"
     )
     for axis, probe, name in zip(
-        axes, ("probe", "probe_8_views"), ("one view", "mean of 8 views")
+        axes, ("probe", "probe_4_views"), ("one view", "mean of 4 views")
     ):
         for line, label in LINES.items():
             points = [rows[s["projector_dim"], s["beta"]] for s in lines[line]]

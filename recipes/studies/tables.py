@@ -54,7 +54,7 @@ def summary(runs):
                     float(np.mean([r.results["seconds"] for r in group])), 1
                 ),
                 "probe": spread([probe["final"] for probe in probes]),
-                "probe_8_views": spread([probe["8_views"] for probe in probes]),
+                "probe_4_views": spread([probe["4_views"] for probe in probes]),
                 "probe_validation": spread([probe["validation"] for probe in probes]),
                 "random_init": spread([probe["random_init"] for probe in probes]),
             }
@@ -66,11 +66,11 @@ def write(study, runs, found, figure, out, **more):
     """Writes CSV, JSON and PNG of a study, named by it, its data set and size."""
     path = out / f"{study}-{runs.title}"
     with open(path.with_suffix(".csv"), "w", newline="", encoding="utf-8") as file:
-        columns = ["epoch", "views_seen", "seconds", "accuracy", "accuracy_8_views"]
+        columns = ["epoch", "views_seen", "seconds", "accuracy", "accuracy_4_views"]
         writer = csv.DictWriter(file, [*grid.SETTING, "seed", *columns], restval="")
         writer.writeheader()
         for run in found:
-            last = {"accuracy_8_views": run.results["probe"]["8_views"]}
+            last = {"accuracy_4_views": run.results["probe"]["4_views"]}
             for row in run.curve:
                 extra = last if row is run.curve[-1] else {}
                 writer.writerow({**run.setting, "seed": run.seed, **row, **extra})
@@ -93,8 +93,8 @@ def write(study, runs, found, figure, out, **more):
         print(
             f"{row['views']} views, {row['fraction']:.1%} of the images, projector "
             f"{row['projector_dim']}, β {row['beta']:.2g}: {probe['mean']:.1%} "
-            f"({probe['min']:.1%} to {probe['max']:.1%}), with 8 views "
-            f"{row['probe_8_views']['mean']:.1%}; {row['views_seen']:,} views, "
+            f"({probe['min']:.1%} to {probe['max']:.1%}), with 4 views "
+            f"{row['probe_4_views']['mean']:.1%}; {row['views_seen']:,} views, "
             f"{row['seconds']:.0f} s"
         )
     print(f"Written to {path}.csv, .json and .png")

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 
+import keras
 import numpy as np
 import pytest
 from absl import app
@@ -14,6 +15,7 @@ from absl import flags
 import helpers
 from keras_mvssl import callbacks
 from keras_mvssl import data
+from keras_mvssl import parts
 from keras_mvssl import training
 from keras_mvssl.views import Augmentation
 
@@ -89,6 +91,20 @@ def test_settings_of_a_run(open_runs):
     lines = projectors.settings(runs, (16, 64))
     assert [s["beta"] for s in lines["scaled"]] == pytest.approx([4 / 16, 4 / 64])
     assert [s["beta"] for s in lines["fixed"]] == pytest.approx([4 / 64, 4 / 64])
+
+
+def test_random_weights_are_those_of_the_seed(recipe):
+    """So runs share the probe of them."""
+
+    def weights(**changes):
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(5)
+        changed = dataclasses.replace(recipe, **changes)
+        model = parts.build_model(changed, changed.augmentation, (12, 12, 3))
+        return helpers.weights_of(model.encoder)
+
+    for one, other in zip(weights(), weights(views=8, projector_dim=16)):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_another_version_is_refused(open_runs, recipe, monkeypatch):
