@@ -125,7 +125,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._save()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._count(batch)
+        self.step = self._epoch * self.params["steps"] + batch + 1
         if batch + 1 >= self.params["steps"]:
             return  # The epoch is not over before its end, with its probes.
         waited = time.monotonic() - self._saved_at
@@ -138,15 +138,13 @@ class Checkpoint(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_epoch_end(self, epoch, logs=None):
+        self.step = (epoch + 1) * self.params["steps"]  # also where it ended early
         is_due = epoch + 1 == self.params["epochs"]
         is_due |= time.monotonic() - self._saved_at >= self._cost / SHARE
         value = (logs or {}).get(self.monitor)
         if value is not None and self._is_best(value):
             self._best, is_due = [float(value), self.step], True
         self._save_and_stop(is_due)
-
-    def _count(self, batch):
-        self.step = self._epoch * self.params["steps"] + batch + 1
 
     def _is_best(self, value):
         sign = 1 if self.monitor.endswith(HIGHEST) else -1
