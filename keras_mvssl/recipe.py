@@ -1,6 +1,7 @@
 """The settings of a run."""
 
 import dataclasses
+import numbers
 
 import keras
 import numpy as np
@@ -186,14 +187,16 @@ class Recipe:
             raise ValueError(f"`seed` must be below 2**32. Received: seed={self.seed}")
         for name in ("learning_rate", "weight_decay", "warmup_epochs"):
             value = getattr(self, name)
-            if not 0 <= value < float("inf"):
+            if not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
                 raise ValueError(
-                    f"`{name}` must be at least 0. Received: {name}={value}"
+                    f"`{name}` must be a number of at least 0. "
+                    f"Received: {name}={value!r}"
                 )
-        if not self.checkpoint_minutes > 0:
+        minutes = self.checkpoint_minutes
+        if not isinstance(minutes, numbers.Real) or not minutes > 0:
             raise ValueError(
-                "`checkpoint_minutes` must be more than 0. "
-                f"Received: checkpoint_minutes={self.checkpoint_minutes}"
+                "`checkpoint_minutes` must be a number above 0. "
+                f"Received: checkpoint_minutes={minutes!r}"
             )
         if self.learning_rate == 0:
             raise ValueError("`learning_rate` must not be 0. Received: learning_rate=0")

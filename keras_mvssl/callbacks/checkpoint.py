@@ -81,7 +81,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.step = 0
         self._metrics = None
         self._best = None  # value and step
-        self._cost, self._saved_step = 0.0, None
+        self._cost, self._saved_step, self._tried_step = 0.0, None, 0
         self._saved_at = time.monotonic()
 
     def restore(self, model):
@@ -110,7 +110,7 @@ class Checkpoint(keras.callbacks.Callback):
                 arrays[f"metric_{i}"] for i in range(content["number_of_metrics"])
             ]
         self._best = content["best"]
-        self.step = self._saved_step = content["step"]
+        self.step = self._saved_step = self._tried_step = content["step"]
         return self.step
 
     def restore_metrics(self):
@@ -125,28 +125,26 @@ class Checkpoint(keras.callbacks.Callback):
             self._save()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._count(batch)
+        self.step = self._epoch * self.params["steps"] + batch + 1
         if batch + 1 >= self.params["steps"]:
             return  # The epoch is not over before its end, with its probes.
         waited = time.monotonic() - self._saved_at
         is_due = waited >= max(60 * self.minutes, self._cost / SHARE)
         if self.steps is not None:
-            is_due |= self.step // self.steps > (self._saved_step or 0) // self.steps
+            is_due |= self.step // self.steps > self._tried_step // self.steps
         self._save_and_stop(is_due)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
 
     def on_epoch_end(self, epoch, logs=None):
+        self.step = (epoch + 1) * self.params["steps"]  # also where it ended early
         is_due = epoch + 1 == self.params["epochs"]
         is_due |= time.monotonic() - self._saved_at >= self._cost / SHARE
         value = (logs or {}).get(self.monitor)
         if value is not None and self._is_best(value):
             self._best, is_due = [float(value), self.step], True
         self._save_and_stop(is_due)
-
-    def _count(self, batch):
-        self.step = self._epoch * self.params["steps"] + batch + 1
 
     def _is_best(self, value):
         sign = 1 if self.monitor.endswith(HIGHEST) else -1
@@ -162,6 +160,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _save(self):
         start = time.monotonic()
+        self._tried_step = self.step
         if distribution.is_chief():
             check_finite(self.model, self.step)
             best = self._best[1] if self._best else None

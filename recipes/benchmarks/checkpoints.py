@@ -3,8 +3,8 @@
     python recipes/benchmarks/checkpoints.py --backbone=tiny --out=checkpoints
 
 Trains on shapes, with the checkpoints that a recipe makes by default, and with one
-every `--steps` steps. The run is all of `fitting.fit`, without probes. (At the start and
-at the end there is one checkpoint in any case: the shorter a run, the higher their
+every `--steps` steps. The run is all of `fitting.fit`, without probes. (There is a
+checkpoint at the start and at the end in any case: the shorter a run, the higher their
 share.)
 """
 

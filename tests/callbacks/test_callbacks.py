@@ -334,3 +334,78 @@ def test_gallery_of_a_stream_shows_the_views_of_the_first_step(model, images):
     picture = view_gallery.grid(seen)
     # Beside the clean images.
     np.testing.assert_array_equal(gallery.picture[:, -picture.shape[1] :], picture)
+
+
+def test_training_goes_on_where_logs_cannot_be_written(tmp_path, monkeypatch):
+    metrics = mv.callbacks.MetricsCSV(tmp_path / "metrics.csv")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", full)
+        with pytest.warns(match="metrics.csv could not be written; training goes on"):
+            metrics.on_epoch_end(0, {"loss": 2.0})
+    metrics.on_epoch_end(1, {"loss": 1.0, "alpha": 0.5})
+    expected = "epoch,loss,alpha\n1,2.0,\n2,1.0,0.5\n"
+    assert (tmp_path / "metrics.csv").read_text() == expected
+
+
+def test_rows_go_on_without_those_that_are_trained_again(tmp_path):
+    metrics = mv.callbacks.MetricsCSV(tmp_path / "metrics.csv")
+    metrics.on_epoch_end(0, {"loss": 2.0})
+    state = list(metrics.get_state())
+    metrics.on_epoch_end(1, {"loss": 1.0})
+    other = mv.callbacks.MetricsCSV(tmp_path / "metrics.csv")
+    other.set_state(state)
+    assert (tmp_path / "metrics.csv").read_text() == "epoch,loss\n1,2.0\n"
+
+
+def test_throughput_leaves_out_checkpoints_and_goes_on(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    class Model:
+        optimizer = keras.optimizers.SGD(0.1)
+
+    def begin(throughput):
+        throughput.set_params({"steps": 4})
+        throughput.set_model(Model())
+        throughput.on_epoch_begin(0)
+
+    def step(throughput, batch, seconds):
+        throughput.on_train_batch_begin(batch)
+        clock[0] += seconds
+        throughput.on_train_batch_end(batch)
+
+    first = mv.callbacks.Throughput(8)
+    begin(first)
+    step(first, 0, 1.0)
+    clock[0] += 5.0  # a checkpoint
+    first.leave_out(5.0)
+    step(first, 1, 1.0)
+    second = mv.callbacks.Throughput(8)
+    second.set_state(first.get_state())
+    clock[0] += 1000.0  # between two starts
+    begin(second)
+    for batch in (2, 3):
+        step(second, batch, 1.0)
+    logs = {}
+    second.on_epoch_end(0, logs)
+    assert (logs["views_seen"], logs["seconds"]) == (32, 4.0)
+    assert logs["views_per_second"] == 8.0
+
+
+def test_tensorboard_forgets_steps_that_are_trained_again(model, tmp_path):
+    from tensorboard.backend.event_processing import event_accumulator
+
+    board = mv.callbacks.TensorBoard(tmp_path)
+    model.fit(views(), epochs=3, batch_size=4, verbose=0, callbacks=[board])
+    model.optimizer.iterations.assign(2)  # that of a checkpoint after one epoch
+    board = mv.callbacks.TensorBoard(tmp_path)
+    model.fit(
+        views(), epochs=3, initial_epoch=1, batch_size=4, verbose=0, callbacks=[board]
+    )
+    found = event_accumulator.EventAccumulator(str(tmp_path))
+    found.Reload()
+    assert [event.step for event in found.Scalars("loss")] == [2, 4, 6]

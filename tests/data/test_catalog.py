@@ -331,3 +331,14 @@ def test_real_cifar10(tmp_path):
     assert (np.bincount(splits.test[1]) == 1000).all()
     # The names of the classes come with the original download only.
     assert splits.num_classes == 10
+
+
+def test_npz_is_never_unpickled(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (print, ("sprung",))
+
+    images = np.array([Trap()] * 4, object)
+    np.savez(tmp_path / "x.npz", x_train=images)
+    with pytest.raises(ValueError, match="cannot be read as .npz.*allow_pickle=False"):
+        data.load(f"npz:{tmp_path / 'x.npz'}")

@@ -1,5 +1,6 @@
 """A run goes on with another number of devices."""
 
+import csv
 import pathlib
 
 import numpy as np
@@ -20,22 +21,19 @@ def train(folder, devices, step, on_device):
         return np.concatenate([arrays[name].ravel() for name in arrays.files])
 
 
+def loss(path):
+    with open(path, newline="") as file:
+        (row,) = csv.DictReader(file)
+    return float(row["loss"])
+
+
 @pytest.mark.parametrize("on_device", [True, False])
 def test_five_steps_on_another_number_of_devices(tmp_path, on_device):
     half = train(tmp_path / "one", 1, 5, on_device)
     whole = train(tmp_path / "one", 1, 10, on_device)
     assert np.abs(whole - half).max() > 0.02
-    for first, second in ((2, 1), (1, 2)):
-        folder = tmp_path / f"{first} to {second}"
-        train(folder, first, 5, on_device)
-        np.testing.assert_allclose(
-            train(folder, second, 10, on_device), whole, atol=1e-4
-        )
-        rows = [(tmp_path / x / "metrics.csv").read_text() for x in ("one", folder)]
-        losses = [
-            dict(zip(*(line.split(",") for line in text.splitlines()), strict=True))
-            for text in rows
-        ]
-        assert float(losses[0]["loss"]) == pytest.approx(
-            float(losses[1]["loss"]), rel=1e-4
-        )
+    train(tmp_path / "two", 2, 5, on_device)
+    changed = train(tmp_path / "two", 1, 10, on_device)
+    np.testing.assert_allclose(changed, whole, atol=1e-4)
+    one, other = (loss(tmp_path / name / "metrics.csv") for name in ("one", "two"))
+    assert other == pytest.approx(one, rel=1e-4)
