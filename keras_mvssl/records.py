@@ -1,4 +1,4 @@
-"""What a run writes down of itself."""
+"""What a run says of itself, in files and on the screen."""
 
 import contextlib
 import dataclasses
@@ -104,6 +104,36 @@ def provenance():
         "versions": {"python": platform.python_version(), **distribution.versions()},
         "cpu_cores": os.cpu_count(),
     }
+
+
+def describe(recipe, splits, model, steps):
+    """Prints what a run is going to do."""
+    backend, device = keras.backend.backend(), distribution.device_name()
+    print(
+        f"{splits.name}: {recipe.views} views, batches of {recipe.batch_size} images, "
+        f"{recipe.epochs} epochs of {steps} steps; {recipe.backbone} with "
+        f"{model.encoder.count_params():,} parameters, projector of "
+        f"{recipe.projector_dim}; Keras on {backend}, {device}"
+    )
+
+
+def summarize(results, workdir):
+    """Prints what a run has found."""
+    if results["probe"]["final"] is not None:
+        print("Linear probe, accuracy on the test images:")
+        for name in ("pixels", "random_init", "final"):
+            print(f"  {name.replace('_', ' '):12}{results['probe'][name]:7.1%}")
+    print(
+        f"{results['views_seen']:,} views in {results['seconds']:.0f} s of training "
+        f"({results['views_per_second']:,.0f} views/s)"
+    )
+    if not results["updates"]:
+        print(
+            "No weight changed: the run was shorter than the steps that float16's loss "
+            "scale skips at first, or than those that are accumulated."
+        )
+    print(f"Encoder saved to {workdir / 'encoder.keras'}")
+    print(f"Report: {workdir / 'report.html'}")
 
 
 class Clock:

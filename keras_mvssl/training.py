@@ -161,7 +161,7 @@ def _run(recipe, home, own, known, claim):
     watchers = parts.make_watchers(
         recipe, augmentation, splits, make_stream(0), own, clock
     )
-    _describe(recipe, splits, model, steps)
+    records.describe(recipe, splits, model, steps)
     with clock.part("probes of the baselines"):
         probe = distribution.once(lambda: _baselines(home, model, splits))
     if known is None:
@@ -215,7 +215,7 @@ def _run(recipe, home, own, known, claim):
     records.write_json(own / "results.json", results)
     with workdirs.whole(own / "report.html") as path:
         report.write([own], path)
-    _summarize(results, own)
+    records.summarize(results, own)
     return results
 
 
@@ -313,31 +313,3 @@ def _baselines(home, model, splits):
         accuracies[name] = evaluation.linear_probe(train, test).accuracy
         print(f"{accuracies[name]:.1%}")
     return accuracies
-
-
-def _describe(recipe, splits, model, steps):
-    backend, device = keras.backend.backend(), distribution.device_name()
-    print(
-        f"{splits.name}: {recipe.views} views, batches of {recipe.batch_size} images, "
-        f"{recipe.epochs} epochs of {steps} steps; {recipe.backbone} with "
-        f"{model.encoder.count_params():,} parameters, projector of "
-        f"{recipe.projector_dim}; Keras on {backend}, {device}"
-    )
-
-
-def _summarize(results, workdir):
-    if results["probe"]["final"] is not None:
-        print("Linear probe, accuracy on the test images:")
-        for name in ("pixels", "random_init", "final"):
-            print(f"  {name.replace('_', ' '):12}{results['probe'][name]:7.1%}")
-    print(
-        f"{results['views_seen']:,} views in {results['seconds']:.0f} s of training "
-        f"({results['views_per_second']:,.0f} views/s)"
-    )
-    if not results["updates"]:
-        print(
-            "No weight changed: the run was shorter than the steps that float16's loss "
-            "scale skips at first, or than those that are accumulated."
-        )
-    print(f"Encoder saved to {workdir / 'encoder.keras'}")
-    print(f"Report: {workdir / 'report.html'}")
