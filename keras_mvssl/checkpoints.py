@@ -3,10 +3,11 @@
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 import warnings
+
+from keras_mvssl.files import sync
 
 MANIFEST = "manifest.json"
 # Of the files of a run. Larger for files that this version could not read.
@@ -53,10 +54,10 @@ class Folder:
             }
             (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2))
             for file in (*unfinished.iterdir(), unfinished):
-                _sync(file)
+                sync(file)
             self._remove(step)
             unfinished.rename(self._of(step))
-            _sync(self.path)
+            sync(self.path)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
@@ -103,6 +104,12 @@ class Folder:
             )
         return None
 
+    def set_aside_after(self, step):
+        """Takes those of later steps, which are damaged, out of the way."""
+        for later in self.steps():
+            if later > step:
+                self._of(later).rename(self.path / f"damaged-{later}")
+
     def _of(self, step):
         return self.path / f"step-{step:09d}"
 
@@ -123,14 +130,3 @@ class Folder:
 def _checksum(path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path):
-    """Waits until a file or a folder is on the disk."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders.
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

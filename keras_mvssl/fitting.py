@@ -8,6 +8,7 @@ import keras
 
 from keras_mvssl.callbacks import Throughput
 from keras_mvssl.callbacks.checkpoint import Interrupted
+from keras_mvssl.callbacks.probing import check_counts
 
 __all__ = ["Interrupted", "fit"]
 
@@ -31,15 +32,15 @@ def fit(
     ends a script with code 75. A second one ends it at once; checkpoints stay whole.
 
     Args:
-        model: A compiled `MultiViewModel` whose optimizer is built. It must be made as
-            it was before.
+        model: A compiled `MultiViewModel`, made as it was before.
         make_stream: Function of a number of steps, to a stream that begins after so
             many: `lambda step: data.multiview(images, views, 256, start_step=step)`.
         epochs: int. Epochs in all.
-        steps_per_epoch: int.
+        steps_per_epoch: int, a multiple of the model's `steps_per_execution`.
         checkpoint: A `callbacks.Checkpoint`.
         callbacks: Others. What they remember goes on where they are in the
-            checkpoint's `state`.
+            checkpoint's `state`; Keras' own, such as EarlyStopping, begin anew. A
+            training that one of them has ended stays ended.
         verbose: As of `keras.Model.fit`.
 
     Returns:
@@ -47,6 +48,8 @@ def fit(
         are in a `MetricsCSV`.
 
     Raises:
+        ValueError: For counts below 1, and a checkpoint of another model, optimizer or
+            length of epochs.
         Interrupted: When stopped by a signal.
         DivergenceError: For weights that are not finite.
 
@@ -55,12 +58,26 @@ def fit(
     ```python
     csv = keras_mvssl.callbacks.MetricsCSV("run/metrics.csv")
     checkpoint = keras_mvssl.callbacks.Checkpoint("run/checkpoint", state={"csv": csv})
-    model.optimizer.build(model.trainable_variables)
     fit(model, make_stream, 10, 500, checkpoint, callbacks=[csv])
     ```
     """
-    start = checkpoint.restore(model)
-    epoch, step = divmod(start, steps_per_epoch)
+    check_counts(epochs=epochs, steps_per_epoch=steps_per_epoch)
+    if steps_per_epoch % model.steps_per_execution:
+        raise ValueError(
+            f"`steps_per_epoch` must be a multiple of the {model.steps_per_execution} "
+            f"steps of an execution. Received: steps_per_epoch={steps_per_epoch}"
+        )
+    # What Keras caps for trials, it would cap behind our back.
+    epochs = min(epochs, keras.config.max_epochs() or epochs)
+    most = keras.config.max_steps_per_epoch() or steps_per_epoch
+    steps_per_epoch = min(steps_per_epoch, most)
+    model.optimizer.build(model.trainable_variables)
+    start = checkpoint.restore(model, steps_per_epoch)
+    if start:
+        print(f"Going on after step {start}")
+    end = epochs * steps_per_epoch
+    begin = end if checkpoint.is_over else min(start, end)
+    epoch, step = divmod(begin, steps_per_epoch)
     callbacks = _CallbackList(
         [*callbacks, checkpoint],
         add_history=True,
@@ -85,14 +102,18 @@ def fit(
             verbose=verbose,
         )
 
-    with _signals(checkpoint):
+    def stop(name):
+        checkpoint.stop = name
+
+    with on_signals(stop):
         if step:
             # Keras knows no epoch that begins in its midst: one of the steps left.
             callbacks.seen, callbacks.is_last = step, epoch + 1 == epochs
             callbacks.restore = checkpoint.restore_metrics
-            run(start, epoch + 1, steps_per_epoch - step)
+            run(begin, epoch + 1, steps_per_epoch - step)
             epoch += 1
-        if epoch < epochs or not step:
+            callbacks.is_last |= model.stop_training
+        if not callbacks.is_last or not step:
             callbacks.seen, callbacks.is_last = 0, True
             run(epoch * steps_per_epoch, epochs, steps_per_epoch)
     return start
@@ -135,16 +156,20 @@ class _CallbackList(keras.callbacks.CallbackList):
 
 
 @contextlib.contextmanager
-def _signals(checkpoint):
-    """Lets SIGTERM and SIGINT stop training after the step, once."""
+def on_signals(act):
+    """Calls a function with the name of the first SIGTERM or SIGINT.
+
+    A second one ends the process. Only the main thread of a program may handle them; in
+    others this does nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield  # Only the main thread may handle signals.
+        yield
         return
 
     def stop(number, frame):
-        checkpoint.stop = signal.Signals(number).name
         for other in before:
             signal.signal(other, signal.SIG_DFL)
+        act(signal.Signals(number).name)
 
     before = {
         number: signal.signal(number, stop)

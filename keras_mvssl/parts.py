@@ -92,8 +92,11 @@ class Watchers:
     checkpoint: callbacks.Checkpoint
 
 
-def make_watchers(recipe, augmentation, splits, stream, workdir, clock):
-    """`Watchers` that write into `workdir`; `stream` is the one from the first step."""
+def make_watchers(recipe, augmentation, splits, stream, home, workdir, clock):
+    """`Watchers` that write into `workdir`, with checkpoints in the run's `home`.
+
+    `stream` is the one from the first step.
+    """
     every = recipe.probe_every
     images = splits.pretrain if splits.test is None else splits.test
     images = _first(images, SPECTRUM)
@@ -127,7 +130,7 @@ def make_watchers(recipe, augmentation, splits, stream, workdir, clock):
         ),
     ]
     checkpoint = callbacks.Checkpoint(
-        workdir / "checkpoint",
+        home / "checkpoint",
         recipe.checkpoint_minutes,
         recipe.checkpoint_steps,
         monitor="probe_accuracy" if probes else "loss",

@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_mvssl import checkpoints
 from keras_mvssl import distribution
+from keras_mvssl.files import whole
 
 
 def results(recipe, model):
@@ -66,22 +67,34 @@ def config(recipe, augmentation, steps, splits):
         **settings(recipe),
         "augmentation": augmentation.get_config(),
         "steps_per_epoch": steps,
-        "data": _identity(splits.pretrain),
+        "data": identity(splits.pretrain),
+        "labelled_data": [identity(part) for part in (splits.train, splits.test)],
         **provenance(),
     }
 
 
-def _identity(images):
-    """What tells some images from others: count, shape and pixels, where known."""
-    if hasattr(images, "element_spec"):
-        spec = images.element_spec
-        return {"images": int(images.cardinality()), "shape": list(spec.shape)}
+def baseline(config):
+    """What the probes of a run on pixels and on random weights depend on."""
+    names = ("labelled_data", "seed", "backbone", "stem", "precision", "backend")
+    return json.loads(json.dumps({name: config[name] for name in names}))
+
+
+def identity(data):
+    """What tells data from others: count, shape, and checksums of some where known."""
+    if data is None:
+        return None
+    if hasattr(data, "element_spec"):
+        spec = data.element_spec
+        shape = (spec[0] if isinstance(spec, tuple) else spec).shape
+        return {"images": int(data.cardinality()), "shape": list(shape)}
+    images, *labels = data if isinstance(data, tuple) else (data,)
     # Some hundreds of all, so that it takes no time.
-    some = np.ascontiguousarray(images[:: max(1, len(images) // 256)])
+    some = [array[:: max(1, len(array) // 256)] for array in (images, *labels)]
+    checksums = [zlib.crc32(np.ascontiguousarray(x).tobytes()) for x in some]
     return {
         "images": len(images),
         "shape": list(images.shape[1:]),
-        "crc32": zlib.crc32(some.tobytes()),
+        "crc32": checksums,
     }
 
 
@@ -137,24 +150,34 @@ def summarize(results, workdir):
 
 
 class Clock:
-    """Adds up the seconds of the parts of a run."""
+    """Adds up the seconds of the parts of a run, over all its starts."""
 
     def __init__(self):
         self.seconds = {}
+        self._name, self._since = None, None
 
     @contextlib.contextmanager
     def part(self, name):
-        start = time.perf_counter()
+        self._name, self._since = name, time.perf_counter()
         try:
             yield
         finally:
-            self._add(name, time.perf_counter() - start)
+            self._count()
+            self._name = None
+
+    def _count(self):
+        if self._name is not None:
+            now = time.perf_counter()
+            self._add(self._name, now - self._since)
+            self._since = now
 
     def get_state(self):
+        self._count()
         return self.seconds
 
     def set_state(self, state):
-        self.seconds = dict(state)
+        for name, seconds in state.items():
+            self._add(name, seconds)
 
     def move(self, source, target, seconds):
         """Counts some seconds of one part as another's."""
@@ -167,6 +190,5 @@ class Clock:
 
 def write_json(path, content):
     """Writes a dict to a file, at once or not at all."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    with whole(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

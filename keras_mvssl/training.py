@@ -19,6 +19,7 @@ from keras_mvssl import command_line
 from keras_mvssl import data
 from keras_mvssl import distribution
 from keras_mvssl import evaluation
+from keras_mvssl import files
 from keras_mvssl import fitting
 from keras_mvssl import parts
 from keras_mvssl import progress
@@ -85,7 +86,8 @@ def run(recipe, workdir, resume="auto"):
     distribution.data_parallel(recipe.devices)
     home = pathlib.Path(workdir).expanduser()
     is_chief = distribution.is_chief()
-    known = distribution.once(lambda: workdirs.find(home, resume) if is_chief else None)
+    known = distribution.once(lambda: workdirs.find(home, resume))
+    distribution.highest(0)  # Nothing is written before all have looked.
     if known is not None:
         workdirs.refuse_other_settings(known, records.settings(recipe), home)
         if (home / "results.json").exists() and (home / "report.html").exists():
@@ -105,14 +107,22 @@ def run(recipe, workdir, resume="auto"):
         if known is not None:
             claim()
         try:
-            return _run(recipe, home, own, known, claim)
+            with fitting.on_signals(_stop):
+                return _run(recipe, home, own, known, claim)
         except fitting.Interrupted as stop:
+            where = "outside of training"
+            if stop.step is not None:
+                saved = "saved" if stop.saved else "NOT saved"
+                where = f"after step {stop.step}, which is {saved}"
             print(
-                f"Stopped by {stop.reason} after step {stop.step}, which is "
-                f"{'saved' if stop.saved else 'NOT saved'}. To go on, start the same "
-                f"again with --workdir={home}"
+                f"Stopped by {stop.reason} {where}. To go on, start the same again "
+                f"with --workdir={home}"
             )
             raise
+
+
+def _stop(reason):
+    raise fitting.Interrupted(reason)
 
 
 def _claim(stack, home, known):
@@ -159,30 +169,32 @@ def _run(recipe, home, own, known, claim):
     if known is not None:
         workdirs.refuse_other_settings(known, config, home)
     watchers = parts.make_watchers(
-        recipe, augmentation, splits, make_stream(0), own, clock
+        recipe, augmentation, splits, make_stream(0), home, own, clock
     )
     records.describe(recipe, splits, model, steps)
     with clock.part("probes of the baselines"):
-        probe = distribution.once(lambda: _baselines(home, model, splits))
+        of = records.baseline(config)
+        probe = distribution.once(lambda: _baselines(home, of, model, splits))
     if known is None:
         claim()
-        own.mkdir(parents=True, exist_ok=True)
-        records.write_json(own / "baselines.json", probe)
+        records.write_json(own / "baselines.json", {"of": of, "probe": probe})
         records.write_json(own / "config.json", config)
-    _list_bad_images(splits, own)
-    with clock.part("probes and logs"):
-        fitting.fit(
-            model,
-            make_stream,
-            recipe.epochs,
-            steps,
-            watchers.checkpoint,
-            watchers.callbacks,
-            verbose=progress.verbosity(),
-        )
+    try:
+        with clock.part("probes and logs"):
+            fitting.fit(
+                model,
+                make_stream,
+                recipe.epochs,
+                steps,
+                watchers.checkpoint,
+                watchers.callbacks,
+                verbose=progress.verbosity(),
+            )
+    finally:
+        bad_images = _list_bad_images(splits, own)
     throughput, rows = watchers.throughput, watchers.metrics.rows
     clock.move("probes and logs", "training", throughput.seconds)
-    with workdirs.whole(own / "encoder.keras") as path:
+    with files.whole(own / "encoder.keras") as path:
         model.encoder.save(path)
     with clock.part("diagnostics"):
         if splits.train is not None:
@@ -193,7 +205,7 @@ def _run(recipe, home, own, known, claim):
             if watchers.spectrum.latest is None:  # measured before an interruption
                 watchers.spectrum.measure()
             found = {"eigenvalues": watchers.spectrum.latest.eigenvalues}
-        with workdirs.whole(own / "diagnostics.npz") as path:
+        with files.whole(own / "diagnostics.npz") as path:
             np.savez_compressed(path, **found)
     probe["final"] = rows[-1].get("probe_accuracy")
     results = {
@@ -207,13 +219,12 @@ def _run(recipe, home, own, known, claim):
         "peak_memory": distribution.peak_memory(),
         "probe": probe,
         "class_names": list(splits.class_names),
-        "bad_images": len(splits.bad_images),
+        "bad_images": bad_images,
         "time": clock.seconds,
         **records.provenance(),
     }
-    _list_bad_images(splits, own)
     records.write_json(own / "results.json", results)
-    with workdirs.whole(own / "report.html") as path:
+    with files.whole(own / "report.html") as path:
         report.write([own], path)
     records.summarize(results, own)
     return results
@@ -285,14 +296,23 @@ def main(recipe, table=None):
 
 
 def _list_bad_images(splits, folder):
-    if splits.bad_images:
-        text = "".join(f"{line}\n" for line in splits.bad_images)
-        (folder / "bad_images.txt").write_text(text, "utf-8", "backslashreplace")
+    """Adds to the list of this and earlier starts, and returns how many there are."""
+    path = folder / "bad_images.txt"
+    found = [x.encode("utf-8", "backslashreplace").decode() for x in splits.bad_images]
+    if path.exists():
+        found = [*path.read_text(encoding="utf-8").splitlines(), *found]
+    found = list(dict.fromkeys(found))
+    if found:
+        with files.whole(path) as unfinished:
+            unfinished.write_text("\n".join(found) + "\n", encoding="utf-8")
+    return len(found)
 
 
-def _baselines(home, model, splits):
-    if (home / "baselines.json").exists():
-        return json.loads((home / "baselines.json").read_text(encoding="utf-8"))
+def _baselines(home, of, model, splits):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads((home / "baselines.json").read_text(encoding="utf-8"))
+        if known["of"] == of:
+            return known["probe"]
     if splits.train is None:
         print("There are no labels, so there are no probes.")
         return {"pixels": None, "random_init": None}

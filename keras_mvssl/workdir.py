@@ -1,9 +1,10 @@
 """The folder of a run: whose it is, and whether a run may go on in it."""
 
 import contextlib
+import errno
 import json
 import os
-import pathlib
+import warnings
 
 from keras_mvssl import checkpoints
 
@@ -11,6 +12,7 @@ RESUME = ("auto", "never", "must")
 # What a run may be continued with another value of: its result stays the same.
 FREE = (
     *("devices", "workers", "data_dir", "checkpoint_minutes", "checkpoint_steps"),
+    "on_bad_image",
     *("command", "commit", "date", "versions", "cpu_cores"),
 )
 LOCK = ".lock"
@@ -27,12 +29,17 @@ def find(workdir, resume):
         raise ValueError(
             f"`resume` must be one of {list(RESUME)}. Received: resume={resume!r}"
         )
-    existing = next(p for p in (workdir, *workdir.resolve().parents) if p.is_dir())
+    existing = next(p for p in (workdir, *workdir.resolve().parents) if p.exists())
+    if not existing.is_dir():
+        raise ValueError(
+            f"`workdir` must be a folder: {existing} is a file. "
+            f"Received: workdir={workdir}"
+        )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ValueError(f"`workdir` cannot be written to. Received: workdir={workdir}")
     config = workdir / "config.json"
     if not config.is_file():
-        if workdir.exists() and (not workdir.is_dir() or _others(workdir)):
+        if workdir.exists() and _others(workdir):
             raise ValueError(
                 "`workdir` must be a new or an empty folder, or that of a run to "
                 f"continue: this one holds other files. Received: workdir={workdir}"
@@ -61,13 +68,22 @@ def find(workdir, resume):
             "The run was written by a newer version of keras_mvssl. "
             f"Received: workdir={workdir}"
         )
+    if resume == "must" and not checkpoints.Folder(workdir / "checkpoint").steps():
+        raise ValueError(
+            "The run has no checkpoint to go on from. "
+            f"Received: resume='must', workdir={workdir}"
+        )
     return known
 
 
 def _others(workdir):
     """Files that were not left by a run that ended as it began."""
-    own = {LOCK, "config.json.part", "baselines.json.part", "baselines.json"}
-    return [p for p in workdir.iterdir() if p.name not in own]
+    own = {LOCK, "baselines.json"}
+    return [
+        p
+        for p in workdir.iterdir()
+        if p.name not in own and not p.name.startswith(".unfinished-")
+    ]
 
 
 def refuse_other_settings(known, settings, workdir):
@@ -104,6 +120,14 @@ def lock(workdir):
         try:
             _lock(file)
         except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+                warnings.warn(
+                    f"{workdir} cannot be locked ({error}): see to it yourself that no "
+                    "other run uses it.",
+                    stacklevel=3,
+                )
+                yield
+                return
             file.seek(0)
             raise ValueError(
                 f"A run is under way in this folder ({file.read().strip()}). "
@@ -125,12 +149,3 @@ def _lock(file):
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         return
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-@contextlib.contextmanager
-def whole(path):
-    """A path to write a file to, which then gets its name at once or not at all."""
-    path = pathlib.Path(path)
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    yield unfinished
-    os.replace(unfinished, path)

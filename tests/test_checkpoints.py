@@ -85,7 +85,7 @@ def test_what_a_kill_left_is_removed(folder):
 
 def test_syncs_files_before_the_name(folder, monkeypatch):
     seen = []
-    monkeypatch.setattr(checkpoints, "_sync", lambda path: seen.append(path))
+    monkeypatch.setattr(checkpoints, "sync", lambda path: seen.append(path))
     rename = pathlib.Path.rename
     monkeypatch.setattr(
         pathlib.Path,

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import pytest
 
 import helpers
 from keras_mvssl import checkpoints
+from keras_mvssl import files
 from keras_mvssl import workdir as workdirs
 
 CONFIG = {"format": checkpoints.FORMAT, "views": 4, "beta": "auto", "devices": 1}
@@ -33,6 +35,7 @@ def test_a_new_folder(tmp_path, resume):
 
 @pytest.mark.parametrize("resume", ["auto", "must"])
 def test_the_folder_of_a_run(run, resume):
+    (run / "checkpoint/step-000000007").mkdir(parents=True)
     assert workdirs.find(run, resume) == CONFIG
 
 
@@ -41,8 +44,9 @@ def test_refuses_a_folder_of_other_files(tmp_path, resume):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ValueError, match="holds other files.*Received: workdir="):
         workdirs.find(tmp_path, resume)
-    with pytest.raises(ValueError, match="holds other files"):
-        workdirs.find(tmp_path / "thesis.tex", resume)
+    for path in (tmp_path / "thesis.tex", tmp_path / "thesis.tex/run"):
+        with pytest.raises(ValueError, match="thesis.tex is a file. Received: workdir"):
+            workdirs.find(path, resume)
 
 
 def test_refuses_what_resume_rules_out(run, tmp_path):
@@ -50,6 +54,8 @@ def test_refuses_what_resume_rules_out(run, tmp_path):
         workdirs.find(run, "never")
     with pytest.raises(ValueError, match="no run to continue.*resume='must'"):
         workdirs.find(tmp_path / "new", "must")
+    with pytest.raises(ValueError, match="no checkpoint.*Received: resume='must'"):
+        workdirs.find(run, "must")
     with pytest.raises(ValueError, match="Received: resume='yes'"):
         workdirs.find(run, "yes")
 
@@ -112,14 +118,24 @@ def test_a_second_run_is_refused_and_a_killed_one_lets_go(tmp_path):
         assert str(os.getpid()) in (tmp_path / ".lock").read_text()
 
 
+def test_where_folders_cannot_be_locked_runs_go_on(tmp_path, monkeypatch):
+    def fail(file):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(workdirs, "_lock", fail)
+    with pytest.warns(match="cannot be locked"), workdirs.lock(tmp_path):
+        pass
+
+
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path):
-    path = tmp_path / "encoder.keras"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), workdirs.whole(path) as unfinished:
+    path = tmp_path / "new/encoder.keras"
+    with files.whole(path) as unfinished:
+        unfinished.write_text("old")
+    with pytest.raises(RuntimeError), files.whole(path) as unfinished:
         assert unfinished.suffix == ".keras"
         unfinished.write_text("ne")
         raise RuntimeError
     assert path.read_text() == "old"
-    with workdirs.whole(path) as unfinished:
+    with files.whole(path) as unfinished:
         unfinished.write_text("new")
-    assert path.read_text() == "new" and len(list(tmp_path.iterdir())) == 1
+    assert path.read_text() == "new" and len(list(path.parent.iterdir())) == 1

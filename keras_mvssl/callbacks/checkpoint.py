@@ -1,7 +1,9 @@
 """Checkpoints during training, from which `fitting.fit` goes on."""
 
 import json
+import numbers
 import pathlib
+import tempfile
 import time
 import warnings
 
@@ -30,7 +32,8 @@ class Checkpoint(keras.callbacks.Callback):
     where that takes little of the time; each new best; and the last step. A failure
     to save, e.g. to a full disk, is a warning: training and earlier checkpoints go on.
     List it after the callbacks whose logs and state it should see. Of several
-    processes, the first one saves; all read, from a file system that they share.
+    processes, the first one saves, with the help of the others; all read, from a file
+    system that they share.
 
     Args:
         folder: Folder of the checkpoints, `step-N/`, each with `model.keras`, which
@@ -43,7 +46,7 @@ class Checkpoint(keras.callbacks.Callback):
             "accuracy", the lowest of others.
         state: Optional `{name: object}`: what `get_state()` of these, callbacks for
             instance, returns is kept, and given back to `set_state(state)`; JSON must
-            hold it.
+            hold it. Keras' own callbacks have none, and begin anew.
 
     Attributes:
         stop: A reason to stop, a str: training then ends after the step, saved, with
@@ -67,9 +70,9 @@ class Checkpoint(keras.callbacks.Callback):
         state=None,
     ):
         super().__init__()
-        if not minutes > 0:
+        if not isinstance(minutes, numbers.Real) or not minutes > 0:
             raise ValueError(
-                f"`minutes` must be more than 0. Received: minutes={minutes}"
+                f"`minutes` must be a number above 0. Received: minutes={minutes!r}"
             )
         check_counts(keep=keep, **({} if steps is None else {"steps": steps}))
         self.folder = checkpoints.Folder(pathlib.Path(folder), keep)
@@ -79,13 +82,18 @@ class Checkpoint(keras.callbacks.Callback):
         self.state = dict(state or {})
         self.stop = None
         self.step = 0
+        self.is_over = False
         self._metrics = None
         self._best = None  # value and step
         self._cost, self._saved_step, self._tried_step = 0.0, None, 0
         self._saved_at = time.monotonic()
 
-    def restore(self, model):
+    def restore(self, model, steps_per_epoch):
         """Gives a compiled model, and `state`, what the latest checkpoint holds.
+
+        Args:
+            model: The model, with a built optimizer.
+            steps_per_epoch: int, which must be that of the checkpoint.
 
         Returns:
             The number of steps behind it; 0 where there is no checkpoint.
@@ -94,13 +102,32 @@ class Checkpoint(keras.callbacks.Callback):
             ValueError: For a checkpoint of another model or a newer version.
         """
         found = distribution.once(self.folder.latest)
+        reached = -1 if found is None else int(found.name[5:])
+        if distribution.is_chief():
+            self.folder.set_aside_after(reached)
         if found is None:
             return 0
+        content = json.loads((found / "state.json").read_text(encoding="utf-8"))
+        if content["steps_per_epoch"] != steps_per_epoch:
+            raise ValueError(
+                f"The checkpoint has epochs of {content['steps_per_epoch']} steps. "
+                f"Received: steps_per_epoch={steps_per_epoch}"
+            )
+        if set(content["state"]) != set(self.state):
+            raise ValueError(
+                f"The checkpoint holds the state of {sorted(content['state'])}. "
+                f"Received: state={sorted(self.state)}"
+            )
         with warnings.catch_warnings():
             # Keras only warns of an optimizer that is another one.
             warnings.filterwarnings("error", "Skipping variable loading")
-            model.load_weights(found / "model.keras")
-        content = json.loads((found / "state.json").read_text(encoding="utf-8"))
+            try:
+                model.load_weights(found / "model.keras")
+            except (ValueError, UserWarning) as error:
+                raise ValueError(
+                    "The checkpoint is of another model or optimizer (see above). "
+                    f"Received: {found}"
+                ) from error
         for name, item in self.state.items():
             item.set_state(content["state"][name])
         with np.load(found / "state.npz", allow_pickle=False) as arrays:
@@ -109,7 +136,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._metrics = [
                 arrays[f"metric_{i}"] for i in range(content["number_of_metrics"])
             ]
-        self._best = content["best"]
+        self._best, self.is_over = content["best"], content["is_over"]
         self.step = self._saved_step = self._tried_step = content["step"]
         return self.step
 
@@ -139,42 +166,49 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.step = (epoch + 1) * self.params["steps"]  # also where it ended early
-        is_due = epoch + 1 == self.params["epochs"]
+        self.is_over = self.model.stop_training
+        is_due = self.is_over or epoch + 1 == self.params["epochs"]
         is_due |= time.monotonic() - self._saved_at >= self._cost / SHARE
-        value = (logs or {}).get(self.monitor)
+        value, before = (logs or {}).get(self.monitor), self._best
         if value is not None and self._is_best(value):
             self._best, is_due = [float(value), self.step], True
-        self._save_and_stop(is_due)
+        try:
+            self._save_and_stop(is_due)
+        finally:
+            if is_due and self._saved_step != self.step:
+                self._best = before  # which is still there
 
     def _is_best(self, value):
         sign = 1 if self.monitor.endswith(HIGHEST) else -1
         return self._best is None or sign * value > sign * self._best[0]
 
     def _save_and_stop(self, is_due):
-        must_stop = distribution.in_any(self.stop)
-        if (is_due or must_stop) and self._saved_step != self.step:
+        # Processes must do the same, though clocks and signals differ.
+        wanted = distribution.highest(2 if self.stop else int(is_due))
+        if wanted and self._saved_step != self.step:
             self._save()
-        if must_stop:
+        if wanted == 2:
             reason = self.stop or "another process"
             raise Interrupted(reason, self.step, self._saved_step == self.step)
 
     def _save(self):
         start = time.monotonic()
         self._tried_step = self.step
-        if distribution.is_chief():
-            check_finite(self.model, self.step)
-            best = self._best[1] if self._best else None
-            try:
+        check_finite(self.model, self.step)
+        best = self._best[1] if self._best else None
+        try:
+            if distribution.is_chief():
                 self.folder.save(self.step, self._write, spare=best)
-                self._saved_step = self.step
-            except (OSError, RuntimeError) as error:  # h5py raises the latter.
-                warnings.warn(
-                    "A checkpoint could not be saved; training goes on, and the one "
-                    f"before stays. {type(error).__name__}: {error}",
-                    stacklevel=2,
-                )
-        else:
+            elif distribution.saves_together():
+                with tempfile.TemporaryDirectory() as nowhere:
+                    self._write(pathlib.Path(nowhere))
             self._saved_step = self.step
+        except OSError as error:
+            warnings.warn(
+                "A checkpoint could not be saved; training goes on, and the one "
+                f"before stays. {type(error).__name__}: {error}",
+                stacklevel=2,
+            )
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - start
         for item in self.state.values():
@@ -191,6 +225,8 @@ class Checkpoint(keras.callbacks.Callback):
         np.savez(folder / "state.npz", **arrays)
         content = {
             "step": self.step,
+            "steps_per_epoch": self.params["steps"],
+            "is_over": bool(self.is_over),
             "number_of_metrics": len(metrics),
             "best": self._best,
             "state": {name: item.get_state() for name, item in self.state.items()},
@@ -205,13 +241,13 @@ class Interrupted(SystemExit):
 
     Attributes:
         reason: Who asked, e.g. `"SIGTERM"`.
-        step: Steps of training.
+        step: Steps of training; None where it had not begun, or was over.
         saved: Whether the last of them is saved.
     """
 
-    CODE = 75  # "temporary failure; the user is invited to retry", in sysexits.h
+    CODE = distribution.INTERRUPTED
 
-    def __init__(self, reason, step, saved):
+    def __init__(self, reason, step=None, saved=False):
         super().__init__(self.CODE)
         self.reason, self.step, self.saved = reason, step, saved
 
@@ -221,11 +257,12 @@ class DivergenceError(ArithmeticError):
 
 
 def check_finite(model, step):
-    """Raises DivergenceError for weights that are not finite."""
-    for variable in model.trainable_variables:
-        if not np.isfinite(value_of(variable)).all():
+    """Raises DivergenceError for weights, or moments, that are not finite."""
+    for variable in (*model.variables, *model.optimizer.variables):
+        value = value_of(variable)
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise DivergenceError(
-                f"A weight is not finite after step {step}: the gradients were not. "
+                f"A variable is not finite after step {step}: the gradients were not. "
                 "Try a lower learning rate, a longer warm-up, or `bfloat16` instead of "
                 f"`float16`. Received: {variable.path}"
             )

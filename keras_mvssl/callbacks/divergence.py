@@ -53,7 +53,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             return
-        accumulated = optimizer.inner_optimizer.gradient_accumulation_steps or 1
         steps = (epoch + 1) * self.params["steps"]
-        updates = int(distribution.value_of(optimizer.iterations))
-        logs["skipped_steps"] = steps - updates * accumulated
+        # Steps not skipped; the public `iterations` counts changes of weights.
+        made = distribution.value_of(optimizer.inner_optimizer._iterations)
+        logs["skipped_steps"] = steps - int(made)

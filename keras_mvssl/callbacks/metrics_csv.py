@@ -1,13 +1,13 @@
 """Logs as a table."""
 
 import csv
-import os
 import pathlib
 
 import keras
 
 from keras_mvssl import distribution
-from keras_mvssl.callbacks.files import or_warn
+from keras_mvssl.files import or_warn
+from keras_mvssl.files import whole
 
 
 class MetricsCSV(keras.callbacks.Callback):
@@ -51,11 +51,11 @@ class MetricsCSV(keras.callbacks.Callback):
         if not distribution.is_chief():
             return
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        unfinished = self.path.with_name(self.path.name + ".part")
-        with or_warn(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(unfinished, "w", newline="") as file:
-                writer = csv.DictWriter(file, names, restval="")
-                writer.writeheader()
-                writer.writerows(self.rows)
-            os.replace(unfinished, self.path)
+        with (
+            or_warn(self.path),
+            whole(self.path) as path,
+            open(path, "w", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)

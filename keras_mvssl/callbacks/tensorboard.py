@@ -9,12 +9,12 @@ import keras
 import numpy as np
 
 from keras_mvssl import distribution
-from keras_mvssl.callbacks.files import or_warn
 from keras_mvssl.callbacks.probing import check_encoder
 from keras_mvssl.callbacks.probing import check_fit
 from keras_mvssl.callbacks.probing import flat_labels
 from keras_mvssl.checks import check_labelled
 from keras_mvssl.evaluation import extract_features
+from keras_mvssl.files import or_warn
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -60,20 +60,17 @@ class TensorBoard(keras.callbacks.Callback):
         self.embedding = embedding
         self.class_names = class_names
         self._writer = None
+        self._is_on = False
 
     def on_train_begin(self, logs=None):
         if not distribution.is_chief():
             return
         from tensorboard.compat.proto.event_pb2 import SessionLog
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         if self.embedding is not None:
             check_encoder(self.model)
             check_fit(self.model, self.embedding[0].shape[1:], "embedding")
-        with or_warn(self.log_dir):
-            self._writer = EventFileWriter(self.log_dir)
-        if self._writer is None:
-            return
+        self._is_on = True
         # Replaces what a run that was interrupted wrote of later steps.
         start = SessionLog(status=SessionLog.START)
         self._write(step=self._step() + 1, session_log=start)
@@ -85,7 +82,7 @@ class TensorBoard(keras.callbacks.Callback):
             self._write_picture("views", png, self._step())
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._writer is None:
+        if not self._is_on:
             return
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -103,7 +100,7 @@ class TensorBoard(keras.callbacks.Callback):
             self._write_picture("spectrum", png, self._step())
 
     def on_train_end(self, logs=None):
-        if self._writer is None:
+        if not self._is_on:
             return
         if self.embedding is not None:
             features, labels = extract_features(self.model.encoder, self.embedding)
@@ -113,18 +110,25 @@ class TensorBoard(keras.callbacks.Callback):
             ]
             with or_warn(self.log_dir):
                 write_embedding(self.log_dir, features, names, self.embedding[0])
-        with or_warn(self.log_dir):
-            self._writer.close()
+        if self._writer is not None:
+            with or_warn(self.log_dir, Exception):
+                self._writer.close()
 
     def _step(self):
         return int(distribution.value_of(self.model.optimizer.iterations))
 
     def _write(self, **event):
         from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        with or_warn(self.log_dir):
-            self._writer.add_event(Event(wall_time=time.time(), **event))
-            self._writer.flush()
+        writer, self._writer = self._writer, None
+        # Errors are those of TensorFlow, where it is installed. A writer that has met
+        # one repeats it for ever.
+        with or_warn(self.log_dir, Exception):
+            writer = writer or EventFileWriter(self.log_dir)
+            writer.add_event(Event(wall_time=time.time(), **event))
+            writer.flush()
+            self._writer = writer
 
     def _write_picture(self, tag, png, step):
         from PIL import Image

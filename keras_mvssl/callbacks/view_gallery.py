@@ -8,6 +8,8 @@ from keras import ops
 
 from keras_mvssl import distribution
 from keras_mvssl.callbacks.probing import check_counts
+from keras_mvssl.files import or_warn
+from keras_mvssl.files import whole
 
 
 class ViewGallery(keras.callbacks.Callback):
@@ -62,19 +64,19 @@ class ViewGallery(keras.callbacks.Callback):
                     f"Received: images of shape {batch.shape}"
                 )
             # As many as in a batch are drawn, of which these are the first.
-            whole = len(first)
+            size = len(first)
             if hasattr(self.x, "steps_per_epoch"):
-                _, whole = distribution.place_in_batch(len(batch))
+                _, size = distribution.place_in_batch(len(batch))
             step = distribution.value_of(layer.step)
-            made = layer(first, step=step, offset=0, batch_size=whole)
+            made = layer(first, step=step, offset=0, batch_size=size)
             clean = layer(first, training=False)
             first = np.concatenate([ops.convert_to_numpy(x) for x in (clean, made)], 1)
         self.picture = grid(first)
         if self.path is not None:
             from PIL import Image
 
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(self.picture).save(self.path)
+            with or_warn(self.path), whole(self.path) as path:
+                Image.fromarray(self.picture).save(path)
 
 
 def grid(views, gap=2):

@@ -5,14 +5,16 @@ from keras_mvssl.distribution.exchange import equalize
 from keras_mvssl.distribution.exchange import gather
 from keras_mvssl.distribution.exchange import share
 from keras_mvssl.distribution.exchange import synchronize
+from keras_mvssl.distribution.parallel import INTERRUPTED
 from keras_mvssl.distribution.parallel import check_batch
 from keras_mvssl.distribution.parallel import data_parallel
-from keras_mvssl.distribution.parallel import in_any
+from keras_mvssl.distribution.parallel import highest
 from keras_mvssl.distribution.parallel import is_chief
 from keras_mvssl.distribution.parallel import once
 from keras_mvssl.distribution.parallel import processes
 from keras_mvssl.distribution.parallel import refuse_keras_distribution
 from keras_mvssl.distribution.parallel import replicas
+from keras_mvssl.distribution.parallel import saves_together
 from keras_mvssl.distribution.precision import matmul
 from keras_mvssl.distribution.runtime import device_name
 from keras_mvssl.distribution.runtime import is_concrete

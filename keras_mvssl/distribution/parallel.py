@@ -8,9 +8,13 @@ import sys
 import warnings
 
 import keras
+import numpy as np
 
 # Not empty within a function that one process calls for all.
 _ALONE = []
+# The exit code of a training that was asked to stop, and can go on: "temporary failure;
+# the user is invited to retry", in sysexits.h.
+INTERRUPTED = 75
 FIRST = "Call `data_parallel` before anything is computed or built."
 
 
@@ -139,18 +143,44 @@ def once(function):
     return result[0]
 
 
-def in_any(condition):
-    """Whether a condition holds in any process of those that wait for each other."""
-    if keras.backend.backend() != "torch" or processes()[1] == 1:
-        return bool(condition)
+def highest(number):
+    """The highest of the ints that all processes of a job give; they wait for it."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        strategy = tf.distribute.get_strategy()
+        if not saves_together():
+            return number
+        # Without a maximum of its own: whether any of them gives 2, or 1.
+        counts = strategy.run(lambda: tf.one_hot(number, 3))
+        counts = strategy.reduce(tf.distribute.ReduceOp.SUM, counts, axis=None)
+        return max(i for i in range(3) if counts[i] > 0)
+    if processes()[1] == 1:
+        return number
+    if keras.backend.backend() == "jax":
+        from jax.experimental import multihost_utils
+
+        return int(multihost_utils.process_allgather(np.int32(number)).max())
     import torch
     import torch.distributed as dist
 
-    flag = torch.tensor(float(bool(condition)))
+    flag = torch.tensor(number)
     if dist.get_backend() == "nccl":
         flag = flag.cuda()
     dist.all_reduce(flag, dist.ReduceOp.MAX)
-    return bool(flag)
+    return int(flag)
+
+
+def saves_together():
+    """Whether a variable is read by all processes at once, or by none."""
+    if keras.backend.backend() == "jax":
+        return processes()[1] > 1
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        resolver = tf.distribute.get_strategy().cluster_resolver
+        return resolver is not None and resolver.task_type is not None
+    return False
 
 
 def check_batch(batch_size):
@@ -272,6 +302,7 @@ def _on_torch(devices):
 def _start_processes(count):
     """Runs this script again, `count` times, and ends as they do."""
     from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     main = sys.modules["__main__"]
@@ -283,8 +314,12 @@ def _start_processes(count):
         )
     try:
         run.main(["--standalone", f"--nproc_per_node={count}", *sys.argv])
+    except SignalException:  # The processes have saved where they were.
+        sys.exit(INTERRUPTED)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
+        if failure.exitcode == INTERRUPTED:
+            sys.exit(INTERRUPTED)
         sys.exit(
             f"Process {rank} of {count} ended with code {failure.exitcode}; the others "
             "were stopped. Its own message is above."

@@ -351,6 +351,44 @@ def test_training_goes_on_where_logs_cannot_be_written(tmp_path, monkeypatch):
     assert (tmp_path / "metrics.csv").read_text() == expected
 
 
+def test_tensorboard_goes_on_when_there_is_space_again(model, tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing import event_accumulator
+    from tensorboard.summary.writer import event_file_writer
+
+    class Full(Exception):
+        """As TensorFlow's errors, no OSError."""
+
+    def full(self):
+        raise Full("No space left on device")
+
+    board = mv.callbacks.TensorBoard(tmp_path)
+    board.set_model(model)
+    board.on_train_begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(event_file_writer.EventFileWriter, "flush", full)
+        with pytest.warns(match="could not be written; training goes on. No space"):
+            board.on_epoch_end(0, {"loss": 2.0})
+    model.optimizer.iterations.assign(7)
+    board.on_epoch_end(1, {"loss": 1.0})
+    board.on_train_end()
+    found = event_accumulator.EventAccumulator(str(tmp_path))
+    found.Reload()
+    assert found.Scalars("loss")[-1].step == 7
+
+
+def test_a_picture_that_cannot_be_written_is_a_warning(model, tmp_path, monkeypatch):
+    gallery = mv.callbacks.ViewGallery(views(), tmp_path / "views.png")
+    gallery.set_model(model)
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.warns(match="views.png could not be written; training goes on"):
+        gallery.on_train_begin()
+    assert gallery.picture is not None
+
+
 def test_rows_go_on_without_those_that_are_trained_again(tmp_path):
     metrics = mv.callbacks.MetricsCSV(tmp_path / "metrics.csv")
     metrics.on_epoch_end(0, {"loss": 2.0})
