@@ -63,7 +63,8 @@ def test_run_leaves_everything_in_its_folder(recipe, tmp_path, labelled, capsys)
     config = json.loads((workdir / "config.json").read_text())
     assert config["augmentation"]["size"] == [12, 12]
     encoder = keras.saving.load_model(workdir / "encoder.keras")
-    model = keras.saving.load_model(workdir / "checkpoint/model.keras")
+    (latest,) = (workdir / "checkpoint").glob("step-*6")
+    model = keras.saving.load_model(latest / "model.keras")
     features = [m.predict(labelled[0], verbose=0) for m in (encoder, model.encoder)]
     np.testing.assert_allclose(*features, atol=1e-5)
 
@@ -207,6 +208,7 @@ def short(recipe):
     )
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(short, tmp_path, capsys, monkeypatch):
     whole = training.run(short, tmp_path / "whole")
     workdir = tmp_path / "stopped"
