@@ -177,6 +177,7 @@ def _run(recipe, home, own, known, claim):
         probe = distribution.once(lambda: _baselines(home, of, model, splits))
     if known is None:
         claim()
+    if known is None or own != home:
         records.write_json(own / "baselines.json", {"of": of, "probe": probe})
         records.write_json(own / "config.json", config)
     try:

@@ -100,10 +100,14 @@ class TensorBoard(keras.callbacks.Callback):
             self._write_picture("spectrum", png, self._step())
 
     def on_train_end(self, logs=None):
+        if self.embedding is not None:
+            # Processes of TensorFlow compute features together.
+            features, labels = distribution.once(
+                lambda: extract_features(self.model.encoder, self.embedding)
+            )
         if not self._is_on:
             return
         if self.embedding is not None:
-            features, labels = extract_features(self.model.encoder, self.embedding)
             names = [
                 self.class_names[label] if label < len(self.class_names) else label
                 for label in labels
