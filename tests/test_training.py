@@ -90,6 +90,7 @@ def test_run_leaves_everything_in_its_folder(recipe, tmp_path, labelled, capsys)
     assert (other["steps"], other["pairing"]) == (3, "all")
 
 
+@pytest.mark.slow
 def test_a_run_too_short_for_float16_says_so(recipe, tmp_path, capsys):
     recipe = dataclasses.replace(
         recipe, augment="device", precision="float16", epochs=1, steps_per_epoch=1
@@ -118,6 +119,7 @@ def test_views_on_the_device(recipe, tmp_path, precision):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_several_steps_at_a_time(recipe, tmp_path):
     recipe = dataclasses.replace(
         recipe, augment="device", batch_size=8, steps_per_execution=2, epochs=1
@@ -258,6 +260,7 @@ def test_killed_after_training_only_what_is_missing_is_made(short, tmp_path):
     assert (tmp_path / "run/encoder.keras").exists()
 
 
+@pytest.mark.slow
 def test_other_images_under_the_same_name_are_refused(short, tmp_path, labelled):
     training.run(short, tmp_path / "run")
     (tmp_path / "run/results.json").unlink()
