@@ -111,6 +111,7 @@ def fit(
             callbacks.seen, callbacks.is_last = step, epoch + 1 == epochs
             callbacks.restore = checkpoint.restore_metrics
             run(begin, epoch + 1, steps_per_epoch - step)
+            checkpoint.keep_random_state()
             epoch += 1
             callbacks.is_last |= model.stop_training
         if not callbacks.is_last or not step:

@@ -115,8 +115,7 @@ def main():
     hit, seconds = run(options.folder, options.kills, flags)
     compare(options.folder)
     print(
-        f"{hit} kills; a run of {seconds:.0f} s of training came out the same, to the last "
-        "bit"
+        f"{hit} kills; {seconds:.0f} s of training came out the same, to the last bit"
     )
 
 

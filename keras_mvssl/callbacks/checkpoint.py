@@ -84,6 +84,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.step = 0
         self.is_over = False
         self._metrics = None
+        self._random = None  # to be set before the next step
         self._best = None  # value and step
         self._cost, self._saved_step, self._tried_step = 0.0, None, 0
         self._saved_at = time.monotonic()
@@ -136,6 +137,9 @@ class Checkpoint(keras.callbacks.Callback):
             self._metrics = [
                 arrays[f"metric_{i}"] for i in range(content["number_of_metrics"])
             ]
+            self._random = {
+                name: arrays[name] for name in arrays if name.startswith("random")
+            }
         self._best, self.is_over = content["best"], content["is_over"]
         self.step = self._saved_step = self._tried_step = content["step"]
         return self.step
@@ -161,8 +165,23 @@ class Checkpoint(keras.callbacks.Callback):
             is_due |= self.step // self.steps > self._tried_step // self.steps
         self._save_and_stop(is_due)
 
+    def keep_random_state(self):
+        """Goes on with the present random numbers at the next step."""
+        self._random = distribution.random_state()
+
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
+        if self.step == 0:
+            self._set_random_state()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Keras' iterator over data has drawn from them as it began.
+        self._set_random_state()
+
+    def _set_random_state(self):
+        if self._random is not None:
+            distribution.set_random_state(self._random)
+            self._random = None
 
     def on_epoch_end(self, epoch, logs=None):
         self.step = (epoch + 1) * self.params["steps"]  # also where it ended early
@@ -222,7 +241,7 @@ class Checkpoint(keras.callbacks.Callback):
         arrays = {f"metric_{i}": value_of(x) for i, x in enumerate(metrics)}
         for i, seed in enumerate(_seeds(model)):
             arrays[f"seed_{i}"] = value_of(seed)
-        np.savez(folder / "state.npz", **arrays)
+        np.savez(folder / "state.npz", **arrays, **distribution.random_state())
         content = {
             "step": self.step,
             "steps_per_epoch": self.params["steps"],

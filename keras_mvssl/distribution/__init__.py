@@ -21,8 +21,10 @@ from keras_mvssl.distribution.runtime import is_concrete
 from keras_mvssl.distribution.runtime import keep_on_device
 from keras_mvssl.distribution.runtime import peak_memory
 from keras_mvssl.distribution.runtime import place_in_batch
+from keras_mvssl.distribution.runtime import random_state
 from keras_mvssl.distribution.runtime import refuse_foreign_graph
 from keras_mvssl.distribution.runtime import require_rows
+from keras_mvssl.distribution.runtime import set_random_state
 from keras_mvssl.distribution.runtime import take_rows
 from keras_mvssl.distribution.runtime import tensorflow_for_data
 from keras_mvssl.distribution.runtime import value_of
