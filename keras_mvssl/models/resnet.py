@@ -156,8 +156,11 @@ def _normalization(channels, mean, std):
             f"`mean` and `std` must be numbers, or {channels} of them for images of "
             f"{channels} channels, with std > 0. Received: mean={mean}, std={std}"
         )
-    return layers.Normalization(
-        mean=mean, variance=[s**2 for s in std], name="normalization"
+    # Not `Normalization`, which TensorFlow exports to ONNX with inputs of its own.
+    return layers.Rescaling(
+        [1 / s for s in std],
+        offset=[-m / s for m, s in zip(mean, std)],
+        name="normalization",
     )
 
 
