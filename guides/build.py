@@ -22,7 +22,7 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent
 GUIDES = sorted(path for path in HERE.glob("*.py") if path != pathlib.Path(__file__))
 FIELDS = ("Title", "Author", "Date created", "Last modified", "Description")
-# Modules of public names, and those that a module without `__all__` has.
+# Modules of public names, with those that their `__all__` does not have.
 REFERENCE = {
     "keras_mvssl": ("MultiViewModel",),
     "keras_mvssl.losses": (),

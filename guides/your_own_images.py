@@ -124,8 +124,8 @@ def my_encoder(input_shape):
 ## Your own loss
 
 A `keras.losses.Loss` on projections `(B, V, D)`; `y_true` means nothing. It sees the whole batch,
-of all devices. This one is the spectral contrastive loss of HaoChen et al. (2021): views of an
-image are alike, those of different images orthogonal. Return shape `(1,)`: scalars are not scaled
+of all devices. This one is the spectral contrastive loss of HaoChen et al. (2021), on mean views: views
+of an image are alike, different images are orthogonal. Return shape `(1,)`: scalars are not scaled
 by TensorFlow on several devices.
 """
 
@@ -133,7 +133,7 @@ by TensorFlow on several devices.
 class SpectralContrastive(keras.losses.Loss):
     def call(self, y_true, y_pred):
         z = ops.cast(y_pred, "float32")
-        batch, views = ops.shape(z)[0], z.shape[1]
+        batch, views = ops.cast(ops.shape(z)[0], "float32"), z.shape[1]
         total = ops.sum(z, axis=1)
         squares = ops.sum(ops.square(z))
         alike = (ops.sum(ops.square(total)) - squares) / (batch * views * (views - 1))

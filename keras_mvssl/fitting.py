@@ -56,7 +56,7 @@ def fit(
     csv = keras_mvssl.callbacks.MetricsCSV("run/metrics.csv")
     checkpoint = keras_mvssl.callbacks.Checkpoint("run/checkpoint", state={"csv": csv})
     model.optimizer.build(model.trainable_variables)
-    fit(model, make_stream, 10, 500, checkpoint, callbacks=[csv])
+    keras_mvssl.fitting.fit(model, make_stream, 10, 500, checkpoint, callbacks=[csv])
     ```
     """
     start = checkpoint.restore(model)

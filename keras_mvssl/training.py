@@ -75,7 +75,8 @@ def run(recipe, workdir, resume="auto"):
     Example:
 
     ```python
-    results = run(Recipe(dataset="shapes", backbone="tiny", epochs=5), "runs/first")
+    recipe = keras_mvssl.training.Recipe(dataset="shapes", backbone="tiny", epochs=5)
+    results = keras_mvssl.training.run(recipe, "runs/first")
     results["probe"]["final"]
     ```
     """
@@ -238,6 +239,14 @@ def main(recipe):
 
     Args:
         recipe: A `Recipe`, whose values are the defaults.
+
+    Example:
+
+    ```python
+    RECIPE = keras_mvssl.training.Recipe(dataset="shapes", backbone="tiny")
+    if __name__ == "__main__":
+        keras_mvssl.training.main(RECIPE)
+    ```
     """
     names = command_line.define_flags(
         recipe,

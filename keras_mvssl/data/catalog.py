@@ -65,8 +65,8 @@ def load(
     Example:
 
     ```python
-    splits = keras_mvssl.data.load("cifar10", fraction=0.2)
-    splits.pretrain.shape  # (10000, 32, 32, 3)
+    splits = keras_mvssl.data.load("shapes", fraction=0.2)
+    splits.pretrain.shape  # (2000, 32, 32, 3)
     ```
     """
     if not isinstance(fraction, numbers.Real) or not 0 < fraction <= 1:

@@ -112,7 +112,9 @@ def batches(images, batch_size, seed=0, start_step=0):
     Example:
 
     ```python
+    views = keras_mvssl.views.RandomViews(augmentation, views=4)
     model = keras_mvssl.MultiViewModel(encoder, projector, views)
+    model.compile(optimizer="adam")
     model.fit(keras_mvssl.data.batches(images, batch_size=256), epochs=10)
     ```
     """

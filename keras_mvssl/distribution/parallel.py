@@ -47,6 +47,7 @@ def data_parallel(devices=None):
 
     ```python
     keras_mvssl.distribution.data_parallel()
+    views = keras_mvssl.views.KerasCVViews(augmentation, views=4)
     model = keras_mvssl.MultiViewModel(encoder, projector)
     model.compile(optimizer="adam", loss=keras_mvssl.losses.BarlowTwins())
     model.fit(keras_mvssl.data.multiview(images, views, batch_size=1024), epochs=10)
@@ -95,7 +96,15 @@ def processes():
 
 
 def is_chief():
-    """Whether this is the one process of a job that writes files."""
+    """Whether this is the one process of a job that writes files.
+
+    Example:
+
+    ```python
+    if keras_mvssl.distribution.is_chief():
+        encoder.save("encoder.keras")
+    ```
+    """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

@@ -41,9 +41,10 @@ def extract_features(encoder, data, batch_size=512, views=None):
     Example:
 
     ```python
-    features, labels = extract_features(encoder, splits.test)
-    views = RandomViews(augmentation, views=8)
-    averaged, labels = extract_features(encoder, splits.test, views=views)
+    extract = keras_mvssl.evaluation.extract_features
+    features, labels = extract(encoder, splits.test)
+    views = keras_mvssl.views.RandomViews(augmentation, views=8)
+    averaged, labels = extract(encoder, splits.test, views=views)
     ```
     """
     check_labelled(data, "data")

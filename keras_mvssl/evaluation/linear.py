@@ -68,9 +68,9 @@ def linear_probe(train, test, protocol="logistic", l2="auto", fraction=1.0, seed
     Example:
 
     ```python
-    train = extract_features(encoder, (train_images, train_labels))
-    test = extract_features(encoder, (test_images, test_labels))
-    print(linear_probe(train, test).accuracy)
+    extract = keras_mvssl.evaluation.extract_features
+    train, test = extract(encoder, splits.train), extract(encoder, splits.test)
+    print(keras_mvssl.evaluation.linear_probe(train, test).accuracy)
     ```
 
     Reference of `"paper"`: the code of Ghosh et al. (2024).

@@ -45,8 +45,9 @@ def knn(train, test, k=20, temperature=0.07):
     Example:
 
     ```python
-    train, test = (extract_features(encoder, x) for x in (splits.train, splits.test))
-    print(knn(train, test, k=200).accuracy)
+    extract = keras_mvssl.evaluation.extract_features
+    train, test = extract(encoder, splits.train), extract(encoder, splits.test)
+    print(keras_mvssl.evaluation.knn(train, test, k=200).accuracy)
     ```
 
     Reference: Wu et al., "Unsupervised feature learning via non-parametric instance

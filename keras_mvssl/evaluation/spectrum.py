@@ -68,8 +68,8 @@ def spectrum(features, ranks=RANKS):
     Example:
 
     ```python
-    features, _ = extract_features(encoder, splits.test)
-    found = spectrum(features)
+    features, _ = keras_mvssl.evaluation.extract_features(encoder, splits.test)
+    found = keras_mvssl.evaluation.spectrum(features)
     print(found.power_law.alpha, found.rankme)
     ```
     """
@@ -90,6 +90,12 @@ def covariance_eigenvalues(features):
     """Eigenvalues of the covariance of features `(N, F)`, largest first, `(F,)`.
 
     What is below the rounding error of the largest is 0.
+
+    Example:
+
+    ```python
+    keras_mvssl.evaluation.covariance_eigenvalues(features)[:10]
+    ```
     """
     features = _as_matrix(features)
     return _eigenvalues(features - features.mean(axis=0, dtype="float64"))
@@ -120,6 +126,12 @@ def alpha_req(features, ranks=RANKS):
         ValueError: For features that are not finite, ranks out of order, or fewer than
             three positive eigenvalues among them.
 
+    Example:
+
+    ```python
+    keras_mvssl.evaluation.alpha_req(features, ranks=(1, 30)).alpha
+    ```
+
     References:
         Agrawal et al., "α-ReQ: assessing representation quality in self-supervised
         learning by measuring eigenspectrum decay" (2022). The weights and ranks are
@@ -133,6 +145,12 @@ def rankme(features):
 
     Of the features as they are, not centred.
 
+    Example:
+
+    ```python
+    keras_mvssl.evaluation.rankme(features)
+    ```
+
     Reference: Garrido et al., "RankMe" (2023), eq. 1.
     """
     return _exp_entropy(np.sqrt(_eigenvalues(_as_matrix(features))))
@@ -143,12 +161,25 @@ def effective_rank(features):
 
     Shares of variance instead of `rankme`'s singular values: small directions count
     less. 0 for features that are constant.
+
+    Example:
+
+    ```python
+    keras_mvssl.evaluation.effective_rank(features)
+    ```
     """
     return _exp_entropy(covariance_eigenvalues(features))
 
 
 def participation_ratio(features):
-    """(Σλ)² / Σλ² of the covariance's eigenvalues, from 1 to F; 0 for constants."""
+    """(Σλ)² / Σλ² of the covariance's eigenvalues, from 1 to F; 0 for constants.
+
+    Example:
+
+    ```python
+    keras_mvssl.evaluation.participation_ratio(features)
+    ```
+    """
     return _participation(covariance_eigenvalues(features))
 
 

@@ -60,7 +60,7 @@ class BarlowTwins(MultiViewLoss):
     ```python
     loss = keras_mvssl.losses.BarlowTwins(beta=0.02)
     model.compile(optimizer="adam", loss=loss)
-    loss.terms(model.predict(views))  # {"invariance": ..., "redundancy": ...}
+    loss.terms(projections)  # {"invariance": ..., "redundancy": ...}
     ```
 
     References:

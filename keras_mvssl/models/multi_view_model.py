@@ -59,6 +59,7 @@ class MultiViewModel(keras.Model):
     projector = keras_mvssl.models.Projector(encoder.output_shape[-1], dim=256)
     model = keras_mvssl.MultiViewModel(encoder, projector)
     model.compile(optimizer="adam", loss=keras_mvssl.losses.BarlowTwins())
+    views = keras_mvssl.views.KerasCVViews(augmentation, views=4)
     model.fit(keras_mvssl.data.multiview(images, views, batch_size=256), epochs=10)
     encoder.save("encoder.keras")
     ```

@@ -37,7 +37,8 @@ class LARS(keras.optimizers.Optimizer):
     Example:
 
     ```python
-    rate = warmup_cosine(scaled_rate(0.2, batch_size), steps, warmup_steps)
+    peak = keras_mvssl.optimizers.scaled_rate(0.2, batch_size=1024)
+    rate = keras_mvssl.optimizers.warmup_cosine(peak, 10_000, warmup_steps=1_000)
     model.compile(optimizer=keras_mvssl.optimizers.LARS(rate, weight_decay=1.5e-6))
     ```
 

@@ -20,7 +20,8 @@ def warmup_cosine(peak, steps, warmup_steps=0):
     Example:
 
     ```python
-    rate = warmup_cosine(1e-3, steps=100 * steps_per_epoch, warmup_steps=500)
+    rate = keras_mvssl.optimizers.warmup_cosine(1e-3, 10_000, warmup_steps=500)
+    model.compile(optimizer=keras.optimizers.AdamW(rate))
     ```
     """
     if not 0 <= warmup_steps < steps:
@@ -55,8 +56,8 @@ def scaled_rate(rate, batch_size, base=256, rule="linear"):
     Example:
 
     ```python
-    scaled_rate(0.2, batch_size=1024)  # 0.8
-    scaled_rate(1e-3, batch_size=1024, rule="sqrt")  # 0.002
+    keras_mvssl.optimizers.scaled_rate(0.2, 1024)  # 0.8
+    keras_mvssl.optimizers.scaled_rate(1e-3, 1024, rule="sqrt")  # 0.002
     ```
     """
     powers = {"linear": 1.0, "sqrt": 0.5}

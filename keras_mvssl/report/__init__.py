@@ -27,7 +27,7 @@ def write(folders, path):
     Example:
 
     ```python
-    keras_mvssl.report.write(["runs/two_views", "runs/eight_views"], "report.html")
+    keras_mvssl.report.write(["runs/first", "runs/second"], "report.html")
     ```
     """
     if isinstance(folders, (str, pathlib.Path)) or not list(folders):

@@ -47,6 +47,8 @@ class Augmentation:
     Example:
 
     ```python
+    import dataclasses
+
     augmentation = keras_mvssl.views.Augmentation.preset("cifar10")
     milder = dataclasses.replace(augmentation, crop_area=(0.3, 1.0))
     ```
@@ -138,6 +140,9 @@ class Augmentation:
         Args:
             name: `"cifar10"`, `"stl10"` or `"imagenet100"` (the paper's), or
                 `"shapes"` (ours: what it varies is what is not the class).
+
+        Returns:
+            An `Augmentation`.
 
         Raises:
             ValueError: For another name.

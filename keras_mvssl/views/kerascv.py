@@ -46,9 +46,12 @@ class KerasCVViews:
     Example:
 
     ```python
-    views = KerasCVViews(Augmentation.preset("cifar10"), views=4)
-    pairs = tf.data.Dataset.from_tensor_slices(images).batch(256, drop_remainder=True)
-    pairs = pairs.enumerate().map(lambda step, batch: views(batch, step))
+    import tensorflow as tf
+
+    augmentation = keras_mvssl.views.Augmentation.preset("cifar10")
+    views = keras_mvssl.views.KerasCVViews(augmentation, views=4)
+    data = tf.data.Dataset.from_tensor_slices(images).batch(256, drop_remainder=True)
+    data = data.enumerate().map(lambda step, batch: views(batch, step))
     ```
 
     `keras_mvssl.data.multiview` does this with shuffling, in parallel.

@@ -73,17 +73,17 @@ class RandomViews(keras.layers.Layer):
     Example:
 
     ```python
-    views = RandomViews(Augmentation.preset("cifar10"), views=4)
+    augmentation = keras_mvssl.views.Augmentation.preset("cifar10")
+    views = keras_mvssl.views.RandomViews(augmentation, views=4)
     model = keras_mvssl.MultiViewModel(encoder, projector, views=views)
     model.compile(optimizer="adam")
     model.fit(images, batch_size=256, epochs=10)  # images (N, 32, 32, 3)
     ```
 
-    With TensorFlow, also in tf.data:
+    To see them, or with TensorFlow in tf.data, call it with a step:
 
     ```python
-    data = tf.data.Dataset.from_tensor_slices(images).batch(256, drop_remainder=True)
-    data = data.enumerate().map(lambda step, batch: views(batch, step=step))
+    drawn = views(images[:8], step=0)  # (8, 4, 32, 32, 3)
     ```
     """
 
