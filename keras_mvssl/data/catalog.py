@@ -2,6 +2,7 @@
 
 import dataclasses
 import numbers
+import os
 import pathlib
 import zipfile
 
@@ -17,13 +18,13 @@ from keras_mvssl.data.splits import subset
 
 
 def load(
-    name,
-    data_dir=None,
-    fraction=1.0,
-    seed=0,
-    image_size=None,
-    on_bad_image="error",
-):
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    fraction: float = 1.0,
+    seed: int = 0,
+    image_size: int | None = None,
+    on_bad_image: str = "error",
+) -> Splits:
     """Loads a data set.
 
     Args:

@@ -47,7 +47,7 @@ class Splits:
     bad_images: list[str] = dataclasses.field(default_factory=list)
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         return len(self.class_names)
 
 

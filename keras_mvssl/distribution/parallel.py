@@ -14,7 +14,7 @@ _ALONE = []
 FIRST = "Call `data_parallel` before anything is computed or built."
 
 
-def data_parallel(devices=None):
+def data_parallel(devices: int | None = None) -> None:
     """Lets what follows train on several devices, with the result of one.
 
     Call it once, before any model is built. Batches are then those of all devices
@@ -95,7 +95,7 @@ def processes():
     return 0, 1  # TensorFlow takes each process' part out of the whole batch.
 
 
-def is_chief():
+def is_chief() -> bool:
     """Whether this is the one process of a job that writes files.
 
     Example:

@@ -52,7 +52,7 @@ class Spectrum:
     std: np.ndarray
 
 
-def spectrum(features, ranks=RANKS):
+def spectrum(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> Spectrum:
     """All measures of this module at once.
 
     Args:
@@ -86,7 +86,7 @@ def spectrum(features, ranks=RANKS):
     )
 
 
-def covariance_eigenvalues(features):
+def covariance_eigenvalues(features: np.ndarray) -> np.ndarray:
     """Eigenvalues of the covariance of features `(N, F)`, largest first, `(F,)`.
 
     What is below the rounding error of the largest is 0.
@@ -101,7 +101,7 @@ def covariance_eigenvalues(features):
     return _eigenvalues(features - features.mean(axis=0, dtype="float64"))
 
 
-def alpha_req(features, ranks=RANKS):
+def alpha_req(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> PowerLaw:
     """The exponent α with which the eigenvalues of the features decay.
 
     The slope of log eigenvalue against log rank, by least squares weighted with 1/rank,
@@ -140,7 +140,7 @@ def alpha_req(features, ranks=RANKS):
     return power_law(covariance_eigenvalues(features), ranks)
 
 
-def rankme(features):
+def rankme(features: np.ndarray) -> float:
     """RankMe: exp of the entropy of the singular values, from 1 to min(N, F).
 
     Of the features as they are, not centred.
@@ -156,7 +156,7 @@ def rankme(features):
     return _exp_entropy(np.sqrt(_eigenvalues(_as_matrix(features))))
 
 
-def effective_rank(features):
+def effective_rank(features: np.ndarray) -> float:
     """exp of the entropy of the eigenvalues of the covariance, from 1 to F.
 
     Shares of variance instead of `rankme`'s singular values: small directions count
@@ -171,7 +171,7 @@ def effective_rank(features):
     return _exp_entropy(covariance_eigenvalues(features))
 
 
-def participation_ratio(features):
+def participation_ratio(features: np.ndarray) -> float:
     """(Σλ)² / Σλ² of the covariance's eigenvalues, from 1 to F; 0 for constants.
 
     Example:

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
@@ -48,12 +49,12 @@ class LARS(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.2,
-        momentum=0.9,
-        weight_decay=1e-6,
-        trust_coefficient=1e-3,
-        name="lars",
-        **kwargs,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.2,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-6,
+        trust_coefficient: float = 1e-3,
+        name: str = "lars",
+        **kwargs: Any,
     ):
         ranges = {
             "momentum": (momentum, 0 <= momentum < 1),

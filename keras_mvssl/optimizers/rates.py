@@ -3,7 +3,9 @@
 import keras
 
 
-def warmup_cosine(peak, steps, warmup_steps=0):
+def warmup_cosine(
+    peak: float, steps: int, warmup_steps: int = 0
+) -> keras.optimizers.schedules.CosineDecay:
     """A schedule that rises from 0 to `peak`, then falls to 0 along a cosine.
 
     Args:
@@ -37,7 +39,9 @@ def warmup_cosine(peak, steps, warmup_steps=0):
     )
 
 
-def scaled_rate(rate, batch_size, base=256, rule="linear"):
+def scaled_rate(
+    rate: float, batch_size: int, base: int = 256, rule: str = "linear"
+) -> float:
     """The learning rate for a batch of all devices, from that for `base` images.
 
     Args:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import numbers
+from typing import Any
 
 import keras
 
@@ -134,7 +135,7 @@ class Augmentation:
         return int(3 * self.blur_sigma[1] + 0.5)
 
     @classmethod
-    def preset(cls, name):
+    def preset(cls, name: str) -> "Augmentation":
         """The augmentation that the paper (or our recipe) uses for a data set.
 
         Args:
@@ -190,7 +191,7 @@ def check_channels(augmentation, shape):
         )
 
 
-_PRESETS = {
+_PRESETS: dict[str, dict[str, Any]] = {
     "cifar10": dict(size=32, hue=0.0),
     "stl10": dict(size=64, crop_area=(0.2, 1.0), hue=0.0, grayscale=0.1),
     "imagenet100": dict(size=128, solarize=0.2),

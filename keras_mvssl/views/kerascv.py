@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_mvssl.checks import check_pixels
 from keras_mvssl.views import kerascv_layers
+from keras_mvssl.views.augmentation import Augmentation
 from keras_mvssl.views.augmentation import check_channels
 from keras_mvssl.views.augmentation import check_views
 
@@ -57,7 +58,7 @@ class KerasCVViews:
     `keras_mvssl.data.multiview` does this with shuffling, in parallel.
     """
 
-    def __init__(self, augmentation, views, seed=0):
+    def __init__(self, augmentation: Augmentation, views: int, seed: int = 0):
         check_views(augmentation, views, seed)
         self.augmentation = augmentation
         self.views = views

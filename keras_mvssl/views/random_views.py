@@ -1,6 +1,7 @@
 """Views made on the accelerator, by any backend."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from keras_mvssl.checks import check_pixels
 from keras_mvssl.checks import check_range
 from keras_mvssl.views import color
 from keras_mvssl.views import resampling
+from keras_mvssl.views.augmentation import Augmentation
 from keras_mvssl.views.augmentation import check_channels
 from keras_mvssl.views.augmentation import check_views
 
@@ -87,7 +89,14 @@ class RandomViews(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, augmentation, views, seed=0, name=None, **kwargs):
+    def __init__(
+        self,
+        augmentation: Augmentation,
+        views: int,
+        seed: int = 0,
+        name: str | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(name=name, **{"dtype": "float32", **kwargs}, autocast=False)
         check_views(augmentation, views, seed)
         self.augmentation = augmentation
