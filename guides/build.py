@@ -10,6 +10,7 @@ the code.
 
 import importlib
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -113,7 +114,7 @@ def site():
     docs = ROOT / "build/docs"
     shutil.rmtree(docs, ignore_errors=True)
     (docs / "reference").mkdir(parents=True)
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"):
         shutil.copy(ROOT / name, docs)
     for name in ("guides", "recipes"):
         ignored = shutil.ignore_patterns("__pycache__")
@@ -128,7 +129,8 @@ def site():
         page = docs / "reference" / f"{module.split('.')[-1]}.md"
         page.write_text("\n".join([text, *entries]), encoding="utf-8")
     mkdocs = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-    subprocess.run(mkdocs, cwd=ROOT, check=True)
+    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run(mkdocs, cwd=ROOT, env=quiet, check=True)
 
 
 def main():

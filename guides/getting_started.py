@@ -38,7 +38,7 @@ projector = mv.models.Projector(encoder.output_shape[-1], dim=128)
 model = mv.MultiViewModel(encoder, projector)
 model.compile(optimizer=keras.optimizers.AdamW(2e-3), loss=mv.losses.BarlowTwins())
 probe = mv.callbacks.LinearProbe(splits.train, splits.test)
-history = model.fit(multiview_ds, epochs=3, callbacks=[probe], verbose=2)
+model.fit(multiview_ds, epochs=2, callbacks=[probe], verbose=2)
 
 """
 `multiview_ds` is an endless `tf.data.Dataset` of `(128, 4, 32, 32, 3)` views in [0, 255], which

@@ -109,10 +109,11 @@ trained it, with features equal to about 1e-6. Give it plain images in [0, 255].
 | Backend | `format="tf_saved_model"` | `format="onnx"` |
 |---|---|---|
 | TensorFlow | yes | needs `tf2onnx` |
-| JAX | needs TensorFlow | needs `jax2onnx`; not yet run |
+| JAX | needs TensorFlow | needs `jax2onnx` |
 | PyTorch | no, in Keras 3.15 | needs `onnx` and `onnxscript` |
 
-Load `encoder.keras` under the backend that offers what you need.
+For ONNX, call the encoder once before. `encoder.keras` loads under any backend: take the one that
+offers what you need.
 """
 
 if keras.backend.backend() != "torch":
