@@ -71,8 +71,9 @@ for name, (logs, _) in runs.items():
 | `knn_accuracy` | the same without fitting anything | it falls while the probe rises: distances are dominated by nuisance |
 | `views_per_second`, `data_wait` | speed; share of time without data (`Throughput`) | `data_wait` is large |
 
-The loss of β = 0 is the lower one, and its features are the poorer ones: *never compare losses of
-different β, D or V.* The terms are per feature, and may be compared.
+With TensorFlow on a CPU, after three epochs: loss 20.2 and 1.0, probe 34.2 % and 26.3 %, directions
+of the projections 17.3 and 1.1. The loss of β = 0 is the lower one, and its features are the poorer
+ones: *never compare losses of different β, D or V.* The terms are per feature, and may be compared.
 
 ## The spectrum
 """
@@ -82,7 +83,7 @@ for name, (_, found) in runs.items():
     ranks = np.arange(1, len(found.eigenvalues) + 1)
     positive = found.eigenvalues > 0
     axis.loglog(ranks[positive], found.eigenvalues[positive], label=name)
-axis.set(xlabel="rank", ylabel="eigenvalue of the features' covariance")
+axis.set(xlabel="rank", ylabel="eigenvalue of the features")
 axis.legend(frameon=False)
 figure.savefig("spectrum.png", dpi=100)
 
