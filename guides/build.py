@@ -61,7 +61,8 @@ def markdown(path):
     for kind, content in cells:
         page.append(content if kind == "text" else f"```python\n{content}\n```")
         if kind == "code":
-            page += [f"![{name}](pictures/{name})" for name in pictures(content)]
+            drawn = [x for x in pictures(content) if (HERE / "pictures" / x).exists()]
+            page += [f"![{name}](pictures/{name})" for name in drawn]
     return "\n\n".join(page) + "\n"
 
 
