@@ -120,16 +120,19 @@ def site():
     for name in ("guides", "recipes"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, docs / name, ignore=ignored)
-    pages = {}
+    pages, described = {}, set()
     for module, name, value in public_names():
         path = f"{value.__module__}.{value.__qualname__}"
         entry = f"::: {path}\n    options:\n      heading: {module}.{name}\n"
-        pages.setdefault(module, []).append(entry)
+        # Some have two names: the first page that has them describes them.
+        if entry.splitlines()[0] not in described:
+            pages.setdefault(module, []).append(entry)
+        described.add(entry.splitlines()[0])
     for module, entries in pages.items():
         text = "\n".join([f"# {module}", importlib.import_module(module).__doc__, ""])
         page = docs / "reference" / f"{module.split('.')[-1]}.md"
         page.write_text("\n".join([text, *entries]), encoding="utf-8")
-    mkdocs = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    mkdocs = [sys.executable, "-m", "mkdocs", "build", "--strict"]
     quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     subprocess.run(mkdocs, cwd=ROOT, env=quiet, check=True)
 
