@@ -58,7 +58,7 @@ def fit(
     ```python
     csv = keras_mvssl.callbacks.MetricsCSV("run/metrics.csv")
     checkpoint = keras_mvssl.callbacks.Checkpoint("run/checkpoint", state={"csv": csv})
-    fit(model, make_stream, 10, 500, checkpoint, callbacks=[csv])
+    keras_mvssl.fitting.fit(model, make_stream, 10, 500, checkpoint, callbacks=[csv])
     ```
     """
     check_counts(epochs=epochs, steps_per_epoch=steps_per_epoch)

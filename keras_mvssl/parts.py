@@ -88,8 +88,8 @@ class Watchers:
     throughput: callbacks.Throughput
     spectrum: callbacks.Spectrum
     metrics: callbacks.MetricsCSV
-    callbacks: list
     checkpoint: callbacks.Checkpoint
+    callbacks: list
 
 
 def make_watchers(recipe, augmentation, splits, stream, home, workdir, clock):
@@ -142,7 +142,7 @@ def make_watchers(recipe, augmentation, splits, stream, home, workdir, clock):
         },
     )
     watchers = [x for x in watchers if x is not None]
-    return Watchers(throughput, spectrum, metrics, watchers, checkpoint)
+    return Watchers(throughput, spectrum, metrics, checkpoint, watchers)
 
 
 def _first(data, count, part=0):

@@ -80,6 +80,13 @@ class Recipe:
         seed: Seed of weights, order, views and subsets.
         data_dir: Folder of the data.
         workers: Chunks augmented in parallel; None lets tf.data choose.
+
+    Example:
+
+    ```python
+    recipe = keras_mvssl.training.Recipe(dataset="npz:mine.npz", backbone="resnet18")
+    recipe.views  # 4
+    ```
     """
 
     dataset: str

@@ -103,6 +103,12 @@ def provenance():
 
     Returns:
         A dict that JSON can hold; `commit` is None outside a git repository.
+
+    Example:
+
+    ```python
+    keras_mvssl.training.provenance()["versions"]["keras"]
+    ```
     """
     git = ["git", "-C", pathlib.Path(__file__).parent, "rev-parse", "HEAD"]
     try:

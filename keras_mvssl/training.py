@@ -78,7 +78,8 @@ def run(recipe, workdir, resume="auto"):
     Example:
 
     ```python
-    results = run(Recipe(dataset="shapes", backbone="tiny", epochs=5), "runs/first")
+    recipe = keras_mvssl.training.Recipe(dataset="shapes", backbone="tiny", epochs=5)
+    results = keras_mvssl.training.run(recipe, "runs/first")
     results["probe"]["final"]
     ```
     """
@@ -253,6 +254,14 @@ def main(recipe, table=None):
         recipe: A `Recipe`, whose values are the defaults.
         table: Settings that go with numbers of views, for `tuned`. Those given on the
             command line win over them.
+
+    Example:
+
+    ```python
+    RECIPE = keras_mvssl.training.Recipe(dataset="shapes", backbone="tiny")
+    if __name__ == "__main__":
+        keras_mvssl.training.main(RECIPE)
+    ```
     """
     names = command_line.define_flags(
         recipe,

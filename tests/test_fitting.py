@@ -31,6 +31,7 @@ class After(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.seen += 1
         if self.seen == self.step:
+            assert self.model  # JAX's state is put into the model when asked for it.
             self.action()
 
 

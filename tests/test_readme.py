@@ -21,7 +21,9 @@ def test_one_command_below_its_heading(heading):
 def test_python_examples_run(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
     monkeypatch.setenv("KERAS_MAX_STEPS_PER_EPOCH", "2")
-    run_examples(README, tmp_path)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+    result = helpers.run_python("-c", code, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
     assert (tmp_path / "encoder.keras").exists()
 
 
@@ -29,19 +31,3 @@ def test_tables_are_those_of_the_results():
     table = runpy.run_path(str(helpers.ROOT / "recipes/results/table.py"))
     assert table["fill"](README) == README, "python recipes/results/table.py"
     assert README.count("<!-- end -->") == 2 and "80.9 %" in table["runs"]()
-
-
-@pytest.mark.slow
-def test_the_example_of_a_long_run_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_MAX_STEPS_PER_EPOCH", "2")
-    guide = (helpers.ROOT / "guides/long_runs.md").read_text()
-    for _ in range(2):
-        run_examples(guide, tmp_path)
-        assert (tmp_path / "runs/mine/checkpoint/step-000000156").exists()
-        assert (tmp_path / "runs/mine/encoder.keras").exists()
-
-
-def run_examples(page, cwd):
-    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
-    result = helpers.run_python("-c", code, cwd=cwd)
-    assert result.returncode == 0, result.stderr

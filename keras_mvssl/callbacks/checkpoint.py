@@ -56,6 +56,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     ```python
     checkpoint = keras_mvssl.callbacks.Checkpoint("run/checkpoint")
+    model.optimizer.build(model.trainable_variables)
     keras_mvssl.fitting.fit(model, make_stream, 10, 500, checkpoint=checkpoint)
     ```
     """
@@ -262,6 +263,18 @@ class Interrupted(SystemExit):
         reason: Who asked, e.g. `"SIGTERM"`.
         step: Steps of training; None where it had not begun, or was over.
         saved: Whether the last of them is saved.
+
+    Example:
+
+    ```python
+    checkpoint = keras_mvssl.callbacks.Checkpoint("stopped")
+    model.optimizer.build(model.trainable_variables)
+    checkpoint.stop = "no more time"  # as SIGTERM does, while it trains
+    try:
+        keras_mvssl.fitting.fit(model, make_stream, 1, 2, checkpoint)
+    except keras_mvssl.fitting.Interrupted as stop:
+        print(stop.reason, stop.step, stop.saved)
+    ```
     """
 
     CODE = distribution.INTERRUPTED
@@ -272,7 +285,18 @@ class Interrupted(SystemExit):
 
 
 class DivergenceError(ArithmeticError):
-    """Training that went to infinity, or to no number."""
+    """Training that went to infinity, or to no number.
+
+    Example:
+
+    ```python
+    watch = keras_mvssl.callbacks.StopOnDivergence()
+    try:
+        model.fit(stream, epochs=10, callbacks=[watch])
+    except keras_mvssl.callbacks.DivergenceError as error:
+        print(error)
+    ```
+    """
 
 
 def check_finite(model, step):

@@ -22,7 +22,7 @@ class StopOnDivergence(keras.callbacks.Callback):
     Example:
 
     ```python
-    model.fit(views, callbacks=[keras_mvssl.callbacks.StopOnDivergence()])
+    model.fit(stream, callbacks=[keras_mvssl.callbacks.StopOnDivergence()])
     ```
     """
 

@@ -18,8 +18,9 @@ class KNNProbe(Probe):
     Example:
 
     ```python
-    probes = [LinearProbe(*data), KNNProbe(*data, k=20)]  # share their features
-    model.fit(views, epochs=10, callbacks=probes)
+    linear = keras_mvssl.callbacks.LinearProbe(splits.train, splits.test)
+    neighbours = keras_mvssl.callbacks.KNNProbe(splits.train, splits.test, k=20)
+    model.fit(stream, epochs=10, callbacks=[linear, neighbours])  # share features
     ```
     """
 

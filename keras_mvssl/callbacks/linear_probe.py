@@ -39,7 +39,7 @@ class LinearProbe(Probe):
 
     ```python
     probe = keras_mvssl.callbacks.LinearProbe(splits.train, splits.test)
-    history = model.fit(views, epochs=10, callbacks=[probe])
+    history = model.fit(stream, epochs=10, callbacks=[probe])
     history.history["probe_accuracy"]
     ```
     """

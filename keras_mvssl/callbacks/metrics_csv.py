@@ -26,7 +26,8 @@ class MetricsCSV(keras.callbacks.Callback):
     Example:
 
     ```python
-    model.fit(views, callbacks=[keras_mvssl.callbacks.MetricsCSV("metrics.csv")])
+    metrics = keras_mvssl.callbacks.MetricsCSV("metrics.csv")
+    model.fit(stream, epochs=10, callbacks=[metrics])
     ```
     """
 

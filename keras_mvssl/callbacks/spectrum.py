@@ -43,7 +43,7 @@ class Spectrum(keras.callbacks.Callback):
 
     ```python
     spectrum = keras_mvssl.callbacks.Spectrum(splits.test[0][:5000])
-    model.fit(views, epochs=10, callbacks=[spectrum])
+    model.fit(stream, epochs=10, callbacks=[spectrum])
     ```
     """
 

@@ -36,7 +36,9 @@ class TensorBoard(keras.callbacks.Callback):
     Example:
 
     ```python
-    model.fit(views, epochs=10, callbacks=[probe, TensorBoard("logs")])
+    probe = keras_mvssl.callbacks.LinearProbe(splits.train, splits.test)
+    board = keras_mvssl.callbacks.TensorBoard("logs")
+    model.fit(stream, epochs=10, callbacks=[probe, board])
     # tensorboard --logdir logs
     ```
     """

@@ -30,7 +30,9 @@ class Throughput(keras.callbacks.Callback):
     Example:
 
     ```python
-    model.fit(views, epochs=10, callbacks=[Throughput(256 * 4), MetricsCSV("log.csv")])
+    speed = keras_mvssl.callbacks.Throughput(views_per_step=256 * 4, stream=stream)
+    metrics = keras_mvssl.callbacks.MetricsCSV("metrics.csv")
+    model.fit(stream, epochs=10, callbacks=[speed, metrics])
     ```
     """
 

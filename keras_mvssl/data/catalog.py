@@ -2,6 +2,7 @@
 
 import dataclasses
 import numbers
+import os
 import pathlib
 import zipfile
 
@@ -18,13 +19,13 @@ from keras_mvssl.data.splits import subset
 
 
 def load(
-    name,
-    data_dir=None,
-    fraction=1.0,
-    seed=0,
-    image_size=None,
-    on_bad_image="error",
-):
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    fraction: float = 1.0,
+    seed: int = 0,
+    image_size: int | None = None,
+    on_bad_image: str = "error",
+) -> Splits:
     """Loads a data set.
 
     Args:
@@ -69,8 +70,8 @@ def load(
     Example:
 
     ```python
-    splits = keras_mvssl.data.load("cifar10", fraction=0.2)
-    splits.pretrain.shape  # (10000, 32, 32, 3)
+    splits = keras_mvssl.data.load("shapes", fraction=0.2)
+    splits.pretrain.shape  # (2000, 32, 32, 3)
     ```
     """
     if not isinstance(fraction, numbers.Real) or not 0 < fraction <= 1:

@@ -3,6 +3,8 @@
 import math
 import numbers
 import time
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +20,14 @@ CHUNK_VALUES = 2**17
 SHUFFLE_BUFFER = 10_000
 
 
-def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
+def multiview(
+    images: Any,
+    views: Callable,
+    batch_size: int,
+    seed: int = 0,
+    start_step: int = 0,
+    workers: int | None = None,
+) -> Any:
     """A stream of batches of views, ready for `MultiViewModel.fit`.
 
     The stream is endless: epochs follow each other, each in a new order, and what is
@@ -87,7 +96,7 @@ def multiview(images, views, batch_size, seed=0, start_step=0, workers=None):
     return _ready(tf, stream, steps_per_epoch)
 
 
-def batches(images, batch_size, seed=0, start_step=0):
+def batches(images: Any, batch_size: int, seed: int = 0, start_step: int = 0) -> Any:
     """A stream of batches of images, for a `MultiViewModel` with `views`.
 
     As `multiview`, but the model makes the views: endless, in an order that is a
@@ -112,7 +121,9 @@ def batches(images, batch_size, seed=0, start_step=0):
     Example:
 
     ```python
+    views = keras_mvssl.views.RandomViews(augmentation, views=4)
     model = keras_mvssl.MultiViewModel(encoder, projector, views)
+    model.compile(optimizer="adam")
     model.fit(keras_mvssl.data.batches(images, batch_size=256), epochs=10)
     ```
     """

@@ -28,7 +28,9 @@ _CHUNK = 500
 _RIM = 0.7
 
 
-def draw(count, seed=0, verbose=False):
+def draw(
+    count: int, seed: int = 0, verbose: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws labelled images of shapes.
 
     Args:

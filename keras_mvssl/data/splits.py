@@ -29,6 +29,13 @@ class Splits:
         class_names: Names of the classes, in the order of the labels.
         bad_images: A line for each file of a folder that was skipped, with the reason;
             those of images that are read as they are needed come as they are found.
+
+    Example:
+
+    ```python
+    mine = keras_mvssl.data.Splits("mine", images, None, None, images.shape[1:])
+    mine.num_classes  # 0
+    ```
     """
 
     name: str
@@ -40,7 +47,7 @@ class Splits:
     bad_images: list[str] = dataclasses.field(default_factory=list)
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         return len(self.class_names)
 
 

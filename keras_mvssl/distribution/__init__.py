@@ -29,3 +29,6 @@ from keras_mvssl.distribution.runtime import take_rows
 from keras_mvssl.distribution.runtime import tensorflow_for_data
 from keras_mvssl.distribution.runtime import value_of
 from keras_mvssl.distribution.runtime import versions
+
+# What users call; the rest is for the package.
+__all__ = ["data_parallel", "is_chief"]

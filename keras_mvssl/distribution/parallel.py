@@ -18,7 +18,7 @@ INTERRUPTED = 75
 FIRST = "Call `data_parallel` before anything is computed or built."
 
 
-def data_parallel(devices=None):
+def data_parallel(devices: int | None = None) -> None:
     """Lets what follows train on several devices, with the result of one.
 
     Call it once, before any model is built. Batches are then those of all devices
@@ -51,6 +51,7 @@ def data_parallel(devices=None):
 
     ```python
     keras_mvssl.distribution.data_parallel()
+    views = keras_mvssl.views.KerasCVViews(augmentation, views=4)
     model = keras_mvssl.MultiViewModel(encoder, projector)
     model.compile(optimizer="adam", loss=keras_mvssl.losses.BarlowTwins())
     model.fit(keras_mvssl.data.multiview(images, views, batch_size=1024), epochs=10)
@@ -98,8 +99,16 @@ def processes():
     return 0, 1  # TensorFlow takes each process' part out of the whole batch.
 
 
-def is_chief():
-    """Whether this is the one process of a job that writes files."""
+def is_chief() -> bool:
+    """Whether this is the one process of a job that writes files.
+
+    Example:
+
+    ```python
+    if keras_mvssl.distribution.is_chief():
+        encoder.save("encoder.keras")
+    ```
+    """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

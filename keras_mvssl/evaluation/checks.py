@@ -5,6 +5,8 @@ import numpy as np
 from keras_mvssl.checks import check_classes
 from keras_mvssl.checks import check_labelled
 
+Labelled = tuple[np.ndarray, np.ndarray]
+
 
 def as_features(train, test):
     """Labelled features as float32 matrices and label vectors, once they are sound.

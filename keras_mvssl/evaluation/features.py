@@ -1,6 +1,7 @@
 """Features of a frozen encoder."""
 
 import numbers
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +17,12 @@ from keras_mvssl.views import RandomViews
 _FIRST_STEP = 2**30 + 1
 
 
-def extract_features(encoder, data, batch_size=512, views=None):
+def extract_features(
+    encoder: keras.Model,
+    data: Any,
+    batch_size: int = 512,
+    views: RandomViews | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Runs a frozen encoder over labelled images: one clean view, or the mean of many.
 
     Every batch has the same size (the last one is padded and cut), so that compilers
@@ -41,9 +47,10 @@ def extract_features(encoder, data, batch_size=512, views=None):
     Example:
 
     ```python
-    features, labels = extract_features(encoder, splits.test)
-    views = RandomViews(augmentation, views=8)
-    averaged, labels = extract_features(encoder, splits.test, views=views)
+    extract = keras_mvssl.evaluation.extract_features
+    features, labels = extract(encoder, splits.test)
+    views = keras_mvssl.views.RandomViews(augmentation, views=8)
+    averaged, labels = extract(encoder, splits.test, views=views)
     ```
     """
     check_labelled(data, "data")

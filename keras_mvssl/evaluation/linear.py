@@ -8,6 +8,7 @@ import numpy as np
 from keras_mvssl.evaluation import logistic
 from keras_mvssl.evaluation import paper_probe
 from keras_mvssl.evaluation import ridge
+from keras_mvssl.evaluation.checks import Labelled
 from keras_mvssl.evaluation.checks import as_features
 
 # Strengths to choose from, strongest first: each fit starts from the one before.
@@ -30,7 +31,14 @@ class LinearProbeResult:
     predictions: np.ndarray
 
 
-def linear_probe(train, test, protocol="logistic", l2="auto", fraction=1.0, seed=0):
+def linear_probe(
+    train: Labelled,
+    test: Labelled,
+    protocol: str = "logistic",
+    l2: float | str = "auto",
+    fraction: float = 1.0,
+    seed: int = 0,
+) -> LinearProbeResult:
     """Fits a linear classifier to features and tests it. Deterministic.
 
     Features are standardised with the statistics of the training set.
@@ -68,9 +76,9 @@ def linear_probe(train, test, protocol="logistic", l2="auto", fraction=1.0, seed
     Example:
 
     ```python
-    train = extract_features(encoder, (train_images, train_labels))
-    test = extract_features(encoder, (test_images, test_labels))
-    print(linear_probe(train, test).accuracy)
+    extract = keras_mvssl.evaluation.extract_features
+    train, test = extract(encoder, splits.train), extract(encoder, splits.test)
+    print(keras_mvssl.evaluation.linear_probe(train, test).accuracy)
     ```
 
     Reference of `"paper"`: the code of Ghosh et al. (2024).
@@ -96,7 +104,7 @@ def linear_probe(train, test, protocol="logistic", l2="auto", fraction=1.0, seed
         (weights,) = method.fit_path(x, y, len(classes), [l2], start)
     predictions = classes[np.argmax(x_test @ weights[:-1] + weights[-1], axis=1)]
     accuracy = float(np.mean(predictions == test[1]))
-    return LinearProbeResult(accuracy, l2, predictions)
+    return LinearProbeResult(accuracy, float(l2), predictions)
 
 
 def check_settings(protocol, l2, fraction, seed=0):

@@ -5,6 +5,7 @@ import numbers
 
 import numpy as np
 
+from keras_mvssl.evaluation.checks import Labelled
 from keras_mvssl.evaluation.checks import as_features
 
 # Test examples that are compared with the training set at a time.
@@ -24,7 +25,9 @@ class KNNResult:
     predictions: np.ndarray
 
 
-def knn(train, test, k=20, temperature=0.07):
+def knn(
+    train: Labelled, test: Labelled, k: int = 20, temperature: float = 0.07
+) -> KNNResult:
     """Classifies by the votes of the k most similar training examples.
 
     Similarity is the cosine, a vote weighs exp(similarity / temperature). Nothing is
@@ -45,8 +48,9 @@ def knn(train, test, k=20, temperature=0.07):
     Example:
 
     ```python
-    train, test = (extract_features(encoder, x) for x in (splits.train, splits.test))
-    print(knn(train, test, k=200).accuracy)
+    extract = keras_mvssl.evaluation.extract_features
+    train, test = extract(encoder, splits.train), extract(encoder, splits.test)
+    print(keras_mvssl.evaluation.knn(train, test, k=200).accuracy)
     ```
 
     Reference: Wu et al., "Unsupervised feature learning via non-parametric instance

@@ -52,7 +52,7 @@ class Spectrum:
     std: np.ndarray
 
 
-def spectrum(features, ranks=RANKS):
+def spectrum(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> Spectrum:
     """All measures of this module at once.
 
     Args:
@@ -68,8 +68,8 @@ def spectrum(features, ranks=RANKS):
     Example:
 
     ```python
-    features, _ = extract_features(encoder, splits.test)
-    found = spectrum(features)
+    features, _ = keras_mvssl.evaluation.extract_features(encoder, splits.test)
+    found = keras_mvssl.evaluation.spectrum(features)
     print(found.power_law.alpha, found.rankme)
     ```
     """
@@ -86,16 +86,22 @@ def spectrum(features, ranks=RANKS):
     )
 
 
-def covariance_eigenvalues(features):
+def covariance_eigenvalues(features: np.ndarray) -> np.ndarray:
     """Eigenvalues of the covariance of features `(N, F)`, largest first, `(F,)`.
 
     What is below the rounding error of the largest is 0.
+
+    Example:
+
+    ```python
+    keras_mvssl.evaluation.covariance_eigenvalues(features)[:10]
+    ```
     """
     features = _as_matrix(features)
     return _eigenvalues(features - features.mean(axis=0, dtype="float64"))
 
 
-def alpha_req(features, ranks=RANKS):
+def alpha_req(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> PowerLaw:
     """The exponent α with which the eigenvalues of the features decay.
 
     The slope of log eigenvalue against log rank, by least squares weighted with 1/rank,
@@ -120,6 +126,12 @@ def alpha_req(features, ranks=RANKS):
         ValueError: For features that are not finite, ranks out of order, or fewer than
             three positive eigenvalues among them.
 
+    Example:
+
+    ```python
+    keras_mvssl.evaluation.alpha_req(features, ranks=(1, 30)).alpha
+    ```
+
     References:
         Agrawal et al., "α-ReQ: assessing representation quality in self-supervised
         learning by measuring eigenspectrum decay" (2022). The weights and ranks are
@@ -128,27 +140,46 @@ def alpha_req(features, ranks=RANKS):
     return power_law(covariance_eigenvalues(features), ranks)
 
 
-def rankme(features):
+def rankme(features: np.ndarray) -> float:
     """RankMe: exp of the entropy of the singular values, from 1 to min(N, F).
 
     Of the features as they are, not centred.
+
+    Example:
+
+    ```python
+    keras_mvssl.evaluation.rankme(features)
+    ```
 
     Reference: Garrido et al., "RankMe" (2023), eq. 1.
     """
     return _exp_entropy(np.sqrt(_eigenvalues(_as_matrix(features))))
 
 
-def effective_rank(features):
+def effective_rank(features: np.ndarray) -> float:
     """exp of the entropy of the eigenvalues of the covariance, from 1 to F.
 
     Shares of variance instead of `rankme`'s singular values: small directions count
     less. 0 for features that are constant.
+
+    Example:
+
+    ```python
+    keras_mvssl.evaluation.effective_rank(features)
+    ```
     """
     return _exp_entropy(covariance_eigenvalues(features))
 
 
-def participation_ratio(features):
-    """(Σλ)² / Σλ² of the covariance's eigenvalues, from 1 to F; 0 for constants."""
+def participation_ratio(features: np.ndarray) -> float:
+    """(Σλ)² / Σλ² of the covariance's eigenvalues, from 1 to F; 0 for constants.
+
+    Example:
+
+    ```python
+    keras_mvssl.evaluation.participation_ratio(features)
+    ```
+    """
     return _participation(covariance_eigenvalues(features))
 
 

@@ -1,5 +1,7 @@
 """Barlow Twins on any number of views."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -60,7 +62,7 @@ class BarlowTwins(MultiViewLoss):
     ```python
     loss = keras_mvssl.losses.BarlowTwins(beta=0.02)
     model.compile(optimizer="adam", loss=loss)
-    loss.terms(model.predict(views))  # {"invariance": ..., "redundancy": ...}
+    loss.terms(projections)  # {"invariance": ..., "redundancy": ...}
     ```
 
     References:
@@ -73,12 +75,12 @@ class BarlowTwins(MultiViewLoss):
 
     def __init__(
         self,
-        beta="auto",
-        pairing="mean",
-        standardization="joint",
-        l2_normalize=False,
-        name="barlow_twins",
-        **kwargs,
+        beta: float | str = "auto",
+        pairing: str = "mean",
+        standardization: str = "joint",
+        l2_normalize: bool = False,
+        name: str = "barlow_twins",
+        **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
         check_weight(beta, "beta", or_auto=True)
@@ -96,7 +98,7 @@ class BarlowTwins(MultiViewLoss):
         self.standardization = standardization
         self.l2_normalize = l2_normalize
 
-    def resolve_beta(self, dim):
+    def resolve_beta(self, dim: int) -> float:
         """The weight of the redundancy for projections of `dim` features."""
         return resolve_beta(self.beta, dim)
 
@@ -106,7 +108,7 @@ class BarlowTwins(MultiViewLoss):
             z = correlations.normalize_rows(z)
         return correlations.standardize(z, per_view=self.standardization == "per_view")
 
-    def terms(self, projections):
+    def terms(self, projections: Any) -> dict[str, Any]:
         """The two parts whose weighted sum is the loss.
 
         Args:

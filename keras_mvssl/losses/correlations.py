@@ -167,7 +167,7 @@ def _diagonals_of_pairs(z):
         views = ops.unstack(z, axis=1)
         pairs = itertools.combinations(views, 2)
         return [(ops.mean(a * b, axis=0), 1.0) for a, b in pairs]
-    batch, views, dim = ops.shape(z)[0], *z.shape[1:]
+    batch, (views, dim) = ops.shape(z)[0], z.shape[1:]
     by_feature = ops.transpose(ops.reshape(z, (-1, dim)))
     by_feature = ops.reshape(by_feature, (dim, batch, views))
     products = distribution.matmul(ops.transpose(by_feature, (0, 2, 1)), by_feature)

@@ -15,7 +15,7 @@ class MultiViewLoss(keras.losses.Loss):
     A subclass gives `term_names` and the methods `terms`, `weights` and `counts`.
     """
 
-    term_names = ()
+    term_names: tuple[str, ...] = ()
 
     def __init__(self, name, **kwargs):
         kwargs.setdefault("dtype", "float32")  # whatever `floatx`

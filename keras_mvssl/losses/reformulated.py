@@ -1,5 +1,7 @@
 """The objective that stands behind Barlow Twins and VICReg."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -67,16 +69,18 @@ class ReformulatedSSL(MultiViewLoss):
 
     term_names = ("invariance", "variance", "redundancy")
 
-    def __init__(self, beta="auto", name="reformulated_ssl", **kwargs):
+    def __init__(
+        self, beta: float | str = "auto", name: str = "reformulated_ssl", **kwargs: Any
+    ):
         super().__init__(name=name, **kwargs)
         check_weight(beta, "beta", or_auto=True)
         self.beta = beta if beta == "auto" else float(beta)
 
-    def resolve_beta(self, dim):
+    def resolve_beta(self, dim: int) -> float:
         """The weight of the redundancy for projections of `dim` features."""
         return resolve_beta(self.beta, dim)
 
-    def terms(self, projections):
+    def terms(self, projections: Any) -> dict[str, Any]:
         """The parts whose weighted sum is the loss.
 
         Args:

@@ -1,5 +1,7 @@
 """VICReg on any number of views."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -63,7 +65,12 @@ class VICReg(MultiViewLoss):
     term_names = ("invariance", "variance", "redundancy")
 
     def __init__(
-        self, invariance=25.0, variance=25.0, covariance=1.0, name="vicreg", **kwargs
+        self,
+        invariance: float = 25.0,
+        variance: float = 25.0,
+        covariance: float = 1.0,
+        name: str = "vicreg",
+        **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
         check_weight(invariance, "invariance")
@@ -73,7 +80,7 @@ class VICReg(MultiViewLoss):
         self.variance = float(variance)
         self.covariance = float(covariance)
 
-    def terms(self, projections):
+    def terms(self, projections: Any) -> dict[str, Any]:
         """The parts whose weighted sum is the loss.
 
         Args:

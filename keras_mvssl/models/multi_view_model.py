@@ -1,5 +1,7 @@
 """The model that learns from V views of each image."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -11,6 +13,7 @@ from keras_mvssl.models.inputs import check_views
 from keras_mvssl.models.inputs import tell_steps
 from keras_mvssl.models.parts import check_views_layer
 from keras_mvssl.models.parts import output_size
+from keras_mvssl.views import RandomViews
 
 # The step whose views are seen in evaluation: one that training does not reach.
 # (Keras takes the remainder by 2**31 - 2 of seeds on TensorFlow.)
@@ -59,6 +62,7 @@ class MultiViewModel(keras.Model):
     projector = keras_mvssl.models.Projector(encoder.output_shape[-1], dim=256)
     model = keras_mvssl.MultiViewModel(encoder, projector)
     model.compile(optimizer="adam", loss=keras_mvssl.losses.BarlowTwins())
+    views = keras_mvssl.views.KerasCVViews(augmentation, views=4)
     model.fit(keras_mvssl.data.multiview(images, views, batch_size=256), epochs=10)
     encoder.save("encoder.keras")
     ```
@@ -76,7 +80,12 @@ class MultiViewModel(keras.Model):
     """
 
     def __init__(
-        self, encoder, projector, views=None, name="multi_view_model", **kwargs
+        self,
+        encoder: keras.Model,
+        projector: keras.Model,
+        views: RandomViews | None = None,
+        name: str = "multi_view_model",
+        **kwargs: Any,
     ):
         # Pixels reach `views` as they are; the encoder casts for itself.
         super().__init__(name=name, autocast=False, **kwargs)

@@ -4,7 +4,12 @@ import keras
 from keras import layers
 
 
-def Projector(input_dim, dim=256, hidden_dim=None, name="projector"):
+def Projector(
+    input_dim: int,
+    dim: int = 256,
+    hidden_dim: int | None = None,
+    name: str = "projector",
+) -> keras.Model:
     """A projector: Dense, batch normalisation, ReLU, Dense.
 
     Used while pretraining and then thrown away. Small ones suffice (256 instead of

@@ -4,6 +4,8 @@ Functional models, so that a saved encoder loads in plain Keras. They take image
 [0, 255]: normalisation is their first layer. They return pooled features `(B, F)`.
 """
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
@@ -11,8 +13,18 @@ from keras import layers
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 
+Shape = tuple[int | None, int | None, int]
+Statistics = float | Sequence[float]
 
-def ResNet18(input_shape, stem="imagenet", width=64, mean=MEAN, std=STD, name=None):
+
+def ResNet18(
+    input_shape: Shape,
+    stem: str = "imagenet",
+    width: int = 64,
+    mean: Statistics = MEAN,
+    std: Statistics = STD,
+    name: str | None = None,
+) -> keras.Model:
     """ResNet-18: basic blocks, 2 in each of 4 stages.
 
     Args:
@@ -48,7 +60,14 @@ def ResNet18(input_shape, stem="imagenet", width=64, mean=MEAN, std=STD, name=No
     )
 
 
-def ResNet50(input_shape, stem="imagenet", width=64, mean=MEAN, std=STD, name=None):
+def ResNet50(
+    input_shape: Shape,
+    stem: str = "imagenet",
+    width: int = 64,
+    mean: Statistics = MEAN,
+    std: Statistics = STD,
+    name: str | None = None,
+) -> keras.Model:
     """ResNet-50: bottleneck blocks, 3, 4, 6 and 3 in 4 stages.
 
     Arguments, errors and reference are those of `ResNet18`.
@@ -70,7 +89,13 @@ def ResNet50(input_shape, stem="imagenet", width=64, mean=MEAN, std=STD, name=No
     )
 
 
-def TinyResNet(input_shape, width=16, mean=MEAN, std=STD, name=None):
+def TinyResNet(
+    input_shape: Shape,
+    width: int = 16,
+    mean: Statistics = MEAN,
+    std: Statistics = STD,
+    name: str | None = None,
+) -> keras.Model:
     """A ResNet for a CPU: one basic block in each of 4 stages, all at stride 2.
 
     About 310,000 parameters at `width=16`. The stem is a 3x3 convolution at stride 1.
@@ -156,8 +181,11 @@ def _normalization(channels, mean, std):
             f"`mean` and `std` must be numbers, or {channels} of them for images of "
             f"{channels} channels, with std > 0. Received: mean={mean}, std={std}"
         )
-    return layers.Normalization(
-        mean=mean, variance=[s**2 for s in std], name="normalization"
+    # Not `Normalization`, which TensorFlow exports to ONNX with inputs of its own.
+    return layers.Rescaling(
+        [1 / s for s in std],
+        offset=[-m / s for m, s in zip(mean, std)],
+        name="normalization",
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
@@ -37,7 +38,8 @@ class LARS(keras.optimizers.Optimizer):
     Example:
 
     ```python
-    rate = warmup_cosine(scaled_rate(0.2, batch_size), steps, warmup_steps)
+    peak = keras_mvssl.optimizers.scaled_rate(0.2, batch_size=1024)
+    rate = keras_mvssl.optimizers.warmup_cosine(peak, 10_000, warmup_steps=1_000)
     model.compile(optimizer=keras_mvssl.optimizers.LARS(rate, weight_decay=1.5e-6))
     ```
 
@@ -47,12 +49,12 @@ class LARS(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.2,
-        momentum=0.9,
-        weight_decay=1e-6,
-        trust_coefficient=1e-3,
-        name="lars",
-        **kwargs,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.2,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-6,
+        trust_coefficient: float = 1e-3,
+        name: str = "lars",
+        **kwargs: Any,
     ):
         ranges = {
             "momentum": (momentum, 0 <= momentum < 1),

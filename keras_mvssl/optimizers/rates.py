@@ -3,7 +3,9 @@
 import keras
 
 
-def warmup_cosine(peak, steps, warmup_steps=0):
+def warmup_cosine(
+    peak: float, steps: int, warmup_steps: int = 0
+) -> keras.optimizers.schedules.CosineDecay:
     """A schedule that rises from 0 to `peak`, then falls to 0 along a cosine.
 
     Args:
@@ -20,7 +22,8 @@ def warmup_cosine(peak, steps, warmup_steps=0):
     Example:
 
     ```python
-    rate = warmup_cosine(1e-3, steps=100 * steps_per_epoch, warmup_steps=500)
+    rate = keras_mvssl.optimizers.warmup_cosine(1e-3, 10_000, warmup_steps=500)
+    model.compile(optimizer=keras.optimizers.AdamW(rate))
     ```
     """
     if not 0 <= warmup_steps < steps:
@@ -36,7 +39,9 @@ def warmup_cosine(peak, steps, warmup_steps=0):
     )
 
 
-def scaled_rate(rate, batch_size, base=256, rule="linear"):
+def scaled_rate(
+    rate: float, batch_size: int, base: int = 256, rule: str = "linear"
+) -> float:
     """The learning rate for a batch of all devices, from that for `base` images.
 
     Args:
@@ -55,8 +60,8 @@ def scaled_rate(rate, batch_size, base=256, rule="linear"):
     Example:
 
     ```python
-    scaled_rate(0.2, batch_size=1024)  # 0.8
-    scaled_rate(1e-3, batch_size=1024, rule="sqrt")  # 0.002
+    keras_mvssl.optimizers.scaled_rate(0.2, 1024)  # 0.8
+    keras_mvssl.optimizers.scaled_rate(1e-3, 1024, rule="sqrt")  # 0.002
     ```
     """
     powers = {"linear": 1.0, "sqrt": 0.5}

@@ -7,14 +7,16 @@ compares runs.
 """
 
 import dataclasses
+import os
 import pathlib
+from collections.abc import Sequence
 
 from keras_mvssl.report import page
 from keras_mvssl.report import run_folder
 from keras_mvssl.report import sections
 
 
-def write(folders, path):
+def write(folders: Sequence[str | os.PathLike], path: str | os.PathLike) -> None:
     """Writes the report of one run folder, or of several side by side.
 
     Args:
@@ -27,7 +29,7 @@ def write(folders, path):
     Example:
 
     ```python
-    keras_mvssl.report.write(["runs/two_views", "runs/eight_views"], "report.html")
+    keras_mvssl.report.write(["runs/first", "runs/second"], "report.html")
     ```
     """
     if isinstance(folders, (str, pathlib.Path)) or not list(folders):

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import numbers
+from typing import Any
 
 import keras
 
@@ -47,6 +48,8 @@ class Augmentation:
     Example:
 
     ```python
+    import dataclasses
+
     augmentation = keras_mvssl.views.Augmentation.preset("cifar10")
     milder = dataclasses.replace(augmentation, crop_area=(0.3, 1.0))
     ```
@@ -132,12 +135,15 @@ class Augmentation:
         return int(3 * self.blur_sigma[1] + 0.5)
 
     @classmethod
-    def preset(cls, name):
+    def preset(cls, name: str) -> "Augmentation":
         """The augmentation that the paper (or our recipe) uses for a data set.
 
         Args:
             name: `"cifar10"`, `"stl10"` or `"imagenet100"` (the paper's), or
                 `"shapes"` (ours: what it varies is what is not the class).
+
+        Returns:
+            An `Augmentation`.
 
         Raises:
             ValueError: For another name.
@@ -185,7 +191,7 @@ def check_channels(augmentation, shape):
         )
 
 
-_PRESETS = {
+_PRESETS: dict[str, dict[str, Any]] = {
     "cifar10": dict(size=32, hue=0.0),
     "stl10": dict(size=64, crop_area=(0.2, 1.0), hue=0.0, grayscale=0.1),
     "imagenet100": dict(size=128, solarize=0.2),

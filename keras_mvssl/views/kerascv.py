@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_mvssl.checks import check_pixels
 from keras_mvssl.views import kerascv_layers
+from keras_mvssl.views.augmentation import Augmentation
 from keras_mvssl.views.augmentation import check_channels
 from keras_mvssl.views.augmentation import check_views
 
@@ -46,15 +47,18 @@ class KerasCVViews:
     Example:
 
     ```python
-    views = KerasCVViews(Augmentation.preset("cifar10"), views=4)
-    pairs = tf.data.Dataset.from_tensor_slices(images).batch(256, drop_remainder=True)
-    pairs = pairs.enumerate().map(lambda step, batch: views(batch, step))
+    import tensorflow as tf
+
+    augmentation = keras_mvssl.views.Augmentation.preset("cifar10")
+    views = keras_mvssl.views.KerasCVViews(augmentation, views=4)
+    data = tf.data.Dataset.from_tensor_slices(images).batch(256, drop_remainder=True)
+    data = data.enumerate().map(lambda step, batch: views(batch, step))
     ```
 
     `keras_mvssl.data.multiview` does this with shuffling, in parallel.
     """
 
-    def __init__(self, augmentation, views, seed=0):
+    def __init__(self, augmentation: Augmentation, views: int, seed: int = 0):
         check_views(augmentation, views, seed)
         self.augmentation = augmentation
         self.views = views

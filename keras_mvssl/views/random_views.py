@@ -1,6 +1,7 @@
 """Views made on the accelerator, by any backend."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from keras_mvssl.checks import check_pixels
 from keras_mvssl.checks import check_range
 from keras_mvssl.views import color
 from keras_mvssl.views import resampling
+from keras_mvssl.views.augmentation import Augmentation
 from keras_mvssl.views.augmentation import check_channels
 from keras_mvssl.views.augmentation import check_views
 
@@ -73,21 +75,28 @@ class RandomViews(keras.layers.Layer):
     Example:
 
     ```python
-    views = RandomViews(Augmentation.preset("cifar10"), views=4)
+    augmentation = keras_mvssl.views.Augmentation.preset("cifar10")
+    views = keras_mvssl.views.RandomViews(augmentation, views=4)
     model = keras_mvssl.MultiViewModel(encoder, projector, views=views)
     model.compile(optimizer="adam")
     model.fit(images, batch_size=256, epochs=10)  # images (N, 32, 32, 3)
     ```
 
-    With TensorFlow, also in tf.data:
+    To see them, or with TensorFlow in tf.data, call it with a step:
 
     ```python
-    data = tf.data.Dataset.from_tensor_slices(images).batch(256, drop_remainder=True)
-    data = data.enumerate().map(lambda step, batch: views(batch, step=step))
+    drawn = views(images[:8], step=0)  # (8, 4, 32, 32, 3)
     ```
     """
 
-    def __init__(self, augmentation, views, seed=0, name=None, **kwargs):
+    def __init__(
+        self,
+        augmentation: Augmentation,
+        views: int,
+        seed: int = 0,
+        name: str | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(name=name, **{"dtype": "float32", **kwargs}, autocast=False)
         check_views(augmentation, views, seed)
         self.augmentation = augmentation

@@ -1,0 +1,127 @@
+"""
+Title: Transfer and fine-tuning
+Author: The keras_mvssl authors
+Date created: 2026/11/25
+Last modified: 2026/11/25
+Description: Frozen features, fine-tuning, few labels, and the encoder in other programs.
+"""
+
+"""
+After pretraining, the encoder is an ordinary `keras.Model` from images in [0, 255] to features.
+Here one is pretrained briefly, without labels; yours comes from `encoder.keras`.
+"""
+
+import pathlib
+
+import keras
+import numpy as np
+
+import keras_mvssl as mv
+
+images, labels = mv.data.shapes.draw(3000, seed=0)
+test = mv.data.shapes.draw(1000, seed=1)
+
+encoder = mv.models.TinyResNet((32, 32, 3))
+model = mv.MultiViewModel(
+    encoder,
+    mv.models.Projector(encoder.output_shape[-1], dim=64),
+    mv.views.RandomViews(mv.views.Augmentation.preset("shapes"), views=4),
+)
+model.compile(keras.optimizers.AdamW(2e-3))
+model.fit(mv.data.batches(images, batch_size=64), epochs=3, verbose=2)
+encoder.save("encoder.keras")
+
+"""
+## Frozen features
+
+Cheapest, and hard to beat with few labels: extract once, then fit any classifier. With `fraction`
+only that share of each class's labels is used.
+"""
+
+pretrained = keras.saving.load_model("encoder.keras")
+features = mv.evaluation.extract_features(pretrained, (images, labels))
+test_features = mv.evaluation.extract_features(pretrained, test)
+for fraction in (0.01, 0.1, 1.0):
+    found = mv.evaluation.linear_probe(features, test_features, fraction=fraction)
+    print(f"{fraction:4.0%} of the labels: {found.accuracy:.1%}")
+
+"""
+Averaging features over views of an image is the paper's protocol, and costs as many forward
+passes.
+"""
+
+views = mv.views.RandomViews(mv.views.Augmentation.preset("shapes"), views=4)
+averaged = [
+    mv.evaluation.extract_features(pretrained, x, views=views)
+    for x in ((images, labels), test)
+]
+print(f"Mean of 4 views: {mv.evaluation.linear_probe(*averaged).accuracy:.1%}")
+
+"""
+## Fine-tuning
+
+With more labels, train the encoder too: first the new head alone, so that its random weights do
+not spoil the features, then all at a tenth of the rate. `training=False` keeps the statistics of
+batch normalisation, which suits few labels.
+"""
+
+few = np.arange(500)
+
+
+def classifier(encoder):
+    inputs = keras.Input((32, 32, 3))
+    logits = keras.layers.Dense(10)(encoder(inputs, training=False))
+    return keras.Model(inputs, logits)
+
+
+def train(model, rate, epochs):
+    model.compile(
+        keras.optimizers.AdamW(rate),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.fit(images[few], labels[few], batch_size=50, epochs=epochs, verbose=0)
+    return model.evaluate(*test, verbose=0)[1]
+
+
+pretrained.trainable = False
+tuned = classifier(pretrained)
+print(f"Head alone: {train(tuned, 1e-2, epochs=10):.1%}")
+pretrained.trainable = True
+print(f"All of it: {train(tuned, 1e-3, epochs=10):.1%}")
+
+"""
+Compare with the same network from random weights; if that is as good, pretraining brought
+nothing.
+"""
+
+scratch = classifier(mv.models.TinyResNet((32, 32, 3)))
+print(f"From random weights: {train(scratch, 1e-2, epochs=20):.1%}")
+
+"""
+## In other programs
+
+`encoder.keras` holds stock Keras layers: it loads without this package, on any backend, whichever
+trained it, with features equal to about 1e-6. Give it plain images in [0, 255].
+
+`encoder.export` writes it for programs without Keras:
+
+| Backend | `format="tf_saved_model"` | `format="onnx"` |
+|---|---|---|
+| TensorFlow | yes | needs `tf2onnx` |
+| JAX | needs TensorFlow | needs `jax2onnx` |
+| PyTorch | no, in Keras 3.15 | needs `onnx` and `onnxscript` |
+
+For ONNX, call the encoder once before. `encoder.keras` loads under any backend: take the one that
+offers what you need.
+"""
+
+if keras.backend.backend() != "torch":
+    import tensorflow as tf
+
+    encoder.export("exported", format="tf_saved_model", verbose=False)
+    served = tf.saved_model.load("exported")
+    out = np.asarray(served.serve(test[0][:8].astype("float32")))
+    expected = mv.evaluation.extract_features(encoder, (test[0][:8], test[1][:8]))[0]
+    print(f"Largest difference: {np.abs(out - expected).max():.1e}")
+print(sorted(path.name for path in pathlib.Path().iterdir()))

@@ -1,0 +1,89 @@
+"""Every public name has an example, and each runs as it stands, with a few objects."""
+
+import re
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mvssl
+from guides import build
+
+PUBLIC = {f"{module}.{name}": value for module, name, value in build.public_names()}
+# A whole run; a report of two of them.
+SLOW = {"keras_mvssl.training.run", "keras_mvssl.report.write"}
+
+
+def examples_of(value):
+    blocks = re.findall(r"(?ms)^ *```python\n(.*?)^ *```$", value.__doc__ or "")
+    return [textwrap.dedent(block) for block in blocks]
+
+
+@pytest.fixture
+def names(tmp_path, monkeypatch):
+    """What examples may use: small objects of the kinds that they name."""
+    monkeypatch.chdir(tmp_path)
+    images, labels = keras_mvssl.data.shapes.draw(1024)
+    parts = [(images[i : i + 200], labels[i : i + 200]) for i in (0, 200)]
+    splits = keras_mvssl.data.Splits("shapes", images, *parts, images.shape[1:])
+    augmentation = keras_mvssl.views.Augmentation(size=32)
+    engine = keras_mvssl.views.KerasCVViews(augmentation, views=4)
+    encoder = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.Rescaling(1 / 128, offset=-1),
+            keras.layers.Conv2D(16, 4, strides=4, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    projector = keras_mvssl.models.Projector(16, dim=8)
+    model = keras_mvssl.MultiViewModel(encoder, projector)
+    model.compile(optimizer="adam")
+
+    def make_stream(step):
+        return keras_mvssl.data.multiview(images, engine, 256, start_step=step)
+
+    keras.config.set_max_epochs(1)
+    keras.config.set_max_steps_per_epoch(2)
+    yield dict(
+        keras=keras,
+        keras_mvssl=keras_mvssl,
+        images=images,
+        splits=splits,
+        augmentation=augmentation,
+        encoder=encoder,
+        projector=projector,
+        model=model,
+        make_stream=make_stream,
+        stream=make_stream(0),
+        features=np.random.default_rng(0).normal(size=(200, 32)),
+        projections=np.random.default_rng(0).normal(size=(64, 4, 8)),
+    )
+    keras.config.set_max_epochs(None)
+    keras.config.set_max_steps_per_epoch(None)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_has_an_example(name):
+    assert examples_of(PUBLIC[name])
+
+
+@pytest.mark.parametrize("name", sorted(set(PUBLIC) - SLOW))
+def test_examples_run(name, names):
+    for example in examples_of(PUBLIC[name]):
+        exec(compile(example, name, "exec"), names)
+
+
+@pytest.mark.slow
+def test_examples_of_whole_runs(names):
+    (example,) = examples_of(keras_mvssl.training.run)
+    exec(example, names)
+    exec(example.replace("runs/first", "runs/second"), names)
+    (example,) = examples_of(PUBLIC["keras_mvssl.report.write"])
+    exec(example, names)
+
+
+def test_every_module_is_in_the_reference():
+    exported = {f"keras_mvssl.{name}" for name in keras_mvssl.__all__}
+    assert exported - {"keras_mvssl.MultiViewModel"} <= set(build.REFERENCE)

@@ -1,0 +1,110 @@
+"""Guides run, are what they were built from, and lead where they say."""
+
+import ast
+import json
+import re
+import shlex
+
+import pytest
+
+import helpers
+from guides import build
+
+ROOT = helpers.ROOT
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(path.with_suffix(".md") for path in build.GUIDES),
+]
+CAPS = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "2", "MPLBACKEND": "agg"}
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", build.GUIDES, ids=name_of)
+def test_runs(path, tmp_path):
+    result = helpers.run_python(path, cwd=tmp_path, environment=CAPS)
+    assert result.returncode == 0, result.stderr
+    for kind, content in build.read(path)[1]:
+        for name in build.pictures(content) if kind == "code" else ():
+            assert (tmp_path / name).exists()
+
+
+@pytest.mark.slow
+def test_the_example_of_a_long_run_goes_on(tmp_path):
+    caps = {"KERAS_MAX_STEPS_PER_EPOCH": "2"}
+    for _ in range(2):
+        result = helpers.run_python(
+            ROOT / "guides/long_runs.py", cwd=tmp_path, environment=caps
+        )
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / "runs/mine/checkpoint/step-000000156").exists()
+        assert (tmp_path / "runs/mine/encoder.keras").exists()
+
+
+@pytest.mark.parametrize("path", build.GUIDES, ids=name_of)
+def test_is_in_the_tutobook_form_and_built(path):
+    header, cells = build.read(path)
+    assert tuple(header) == build.FIELDS
+    assert len(header["Description"]) <= 100
+    code = "\n\n\n".join(content for kind, content in cells if kind == "code")
+    assert code.strip() and "```" not in code
+    # No Python in a text: it would not be run.
+    assert not any("```python" in text for kind, text in cells if kind == "text")
+    built = "Run `python guides/build.py`."
+    page = build.markdown(path)
+    assert path.with_suffix(".md").read_text(encoding="utf-8") == page, built
+    book = path.with_suffix(".ipynb").read_text(encoding="utf-8")
+    assert book == build.notebook(path), built
+    sources = [x["source"] for x in json.loads(book)["cells"]]
+    assert sources[1:] == [content for _, content in cells]
+
+
+def test_examples_of_extension_are_short():
+    tree = ast.parse((ROOT / "guides/your_own_images.py").read_text(encoding="utf-8"))
+    lines = {
+        node.name: node.end_lineno - node.lineno + 1
+        for node in tree.body
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+    }
+    assert set(lines) == {"my_encoder", "SpectralContrastive", "Frames"}
+    assert max(lines.values()) < 25
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    text = outside_fences(page)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http://", "https://")):
+            continue  # No network.
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        if anchor:
+            assert anchor in anchors(path), target
+
+
+def outside_fences(page):
+    return re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
+
+
+def anchors(page):
+    headings = re.findall(r"(?m)^#+ (.*)$", outside_fences(page))
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def commands_of_recipes():
+    """A recipe and its flags, wherever they are written."""
+    pattern = r"recipes/\w+\.py(?: (?:--[^\s`]+|[^\s`]+\.keras))+"
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    return sorted(set(re.findall(pattern, text)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands_of_recipes())
+def test_commands_of_recipes_are_understood(command):
+    script, *flags = shlex.split(command)
+    result = helpers.run_python(ROOT / script, *flags, "--only_check_args")
+    assert result.returncode == 0, result.stderr
