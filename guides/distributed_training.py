@@ -48,15 +48,20 @@ its own part of every batch from them.
 | JAX, one machine | `KERAS_BACKEND=jax python recipes/cifar10.py --devices=4` | 2, 4, 8 virtual CPU devices |
 | TensorFlow, one machine | `KERAS_BACKEND=tensorflow python recipes/cifar10.py --devices=4` | 2, 4 virtual CPU devices |
 | PyTorch, one machine | `KERAS_BACKEND=torch python recipes/cifar10.py --devices=4` | 2, 4 processes on a CPU (gloo) |
-| PyTorch, `torchrun` | `KERAS_BACKEND=torch torchrun --nproc_per_node=4 recipes/cifar10.py` | not yet run |
+| PyTorch, `torchrun` | `KERAS_BACKEND=torch torchrun --nproc_per_node=4 recipes/cifar10.py` | 2 processes on a CPU |
 | TensorFlow, several machines | `TF_CONFIG=... python recipes/cifar10.py` on each | 2 processes on a CPU, over the loopback interface |
 | PyTorch, several machines | `torchrun --nnodes=2 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=HOST:29400 recipes/cifar10.py` on each | not yet run |
-| JAX, several machines | below | not yet run |
+| JAX, several machines | below | 2 processes on a CPU, over the loopback interface |
 | GPUs, TPUs | | not yet run |
 
 `tests/distribution/test_parallel.py` (`pytest -m slow`) is what was tried: one and several
 devices with a batch of 64 different images, 4 views, batch normalisation, 64 features, all
 losses and a user's own; loss, gradients, statistics, and weights after 5 steps agree to 1e-4.
+With `torchrun` and with two processes of JAX, a small recipe ran to its end, and no more was
+compared; the two of TensorFlow also stopped at SIGTERM, together, and went on.
+
+A run goes on with another number of devices ([long runs](long_runs.md)); on several machines
+their `--workdir` must be a folder that all of them see.
 
 ## On a CPU
 

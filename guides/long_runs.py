@@ -18,8 +18,8 @@ python recipes/cifar10.py --workdir=runs/first    # goes on
 
 `python tests/kill.py FOLDER --kills=20` shows it: it kills a run of `recipes/shapes.py` at random
 moments, while it loads, trains, probes and saves, and compares the result with that of a run
-that was left alone. (Bit for bit on a CPU. On GPUs some operations of the backends do not
-compute the same twice, interrupted or not.)
+that was left alone. (Bit for bit on a CPU, with the same versions of all packages. On GPUs some
+operations of the backends do not compute the same twice, interrupted or not.)
 
 ## What is kept, and when
 
@@ -36,21 +36,24 @@ The last two are kept, and the best. Each is written under another name, synced 
 renamed, and has a list of checksums: what is there is whole.
 
 `--resume=never` insists on a new folder; `--resume=must` insists on a run to continue.
-`--devices`, `--workers`, `--data_dir` and the checkpoint flags may change from one start to the
-next; other settings may not.
+`--devices`, `--workers`, `--data_dir`, `--on_bad_image` and the checkpoint flags may change from
+one start to the next; other settings may not. On another number of devices results are equal to
+rounding.
 
 ## Preemption, and Ctrl-C
 
-SIGTERM and Ctrl-C let the step end, save it, print how to go on, and end with code 75. A second
-one ends the run at once. In SLURM:
+SIGTERM and Ctrl-C let the step end, save it, print how to go on, and end with code 75. (After
+the last step of an epoch its probes come first. Outside of training, while data are read for
+instance, there is nothing to save, and it ends at once.) A second one ends the run at once. On
+several devices of PyTorch, its launcher kills what has not ended after 30 seconds. In SLURM, not
+yet run:
 
 ```
-#SBATCH --signal=B:TERM@120
+#SBATCH --signal=TERM@120
 #SBATCH --requeue
-srun python recipes/cifar10.py --workdir=runs/first || { [ $? -eq 75 ] && scontrol requeue $SLURM_JOB_ID; }
+srun python recipes/cifar10.py --workdir=runs/first
+[ $? -eq 75 ] && scontrol requeue $SLURM_JOB_ID
 ```
-
-(not yet run under SLURM).
 
 ## In your own script
 """
@@ -63,7 +66,6 @@ projector = mv.models.Projector(encoder.output_shape[-1], dim=128)
 views = mv.views.RandomViews(mv.views.Augmentation.preset("shapes"), views=4)
 model = mv.MultiViewModel(encoder, projector, views)
 model.compile(optimizer="adam")
-model.optimizer.build(model.trainable_variables)
 
 
 def make_stream(step):
@@ -101,17 +103,18 @@ Each line is a test, in `tests/` under the name on the right.
 | Killed at any moment | the same command goes on | | `kill.py` |
 | SIGTERM, Ctrl-C | saves the step, ends with code 75 | `Stopped by SIGTERM after step 120, which is saved. To go on, start the same again with --workdir=…` | `test_fitting.py` |
 | Disk full while saving | goes on; the checkpoint before stays | `A checkpoint could not be saved; training goes on, and the one before stays. OSError: [Errno 28] No space left on device` | `test_fitting.py` |
-| Disk full, other files | goes on; rows come with the next epoch | `… could not be written; training goes on.` | `callbacks/test_callbacks.py` |
+| Disk full, `metrics.csv`, TensorBoard and pictures | goes on; rows come with the next epoch | `… could not be written; training goes on.` | `callbacks/test_callbacks.py` |
+| Disk full after training | ends with the system's message; started again, it makes what is missing | | `test_training.py` |
 | Newest checkpoint damaged | falls back to the one before | `The checkpoint … is damaged (model.keras has changed): falling back to the one before.` | `test_checkpoints.py` |
 | Folder cannot be written to | refused at once | `` `workdir` cannot be written to. Received: workdir=… `` | `test_workdir.py` |
 | Two runs in one folder | the second is refused | `A run is under way in this folder (process 4711).` | `test_workdir.py` |
 | Folder of a run with other settings | refused, with the differences | `` `workdir` holds a run with other settings. … learning_rate: 0.001 there, 0.1 here `` | `test_training.py` |
-| Other images under the same name | refused | `… data: {… 'crc32': …} there, … here` | `test_training.py` |
+| Other images under the same name | refused, as far as some hundreds of them show it; of data that stream, their number and size | `… data: {… 'crc32': …} there, … here` | `test_training.py` |
 | Folder of other files | refused | `` `workdir` must be a new or an empty folder, or that of a run to continue: this one holds other files. `` | `test_workdir.py` |
 | Written by a newer version | refused | `The run was written by a newer version of keras_mvssl.` | `test_workdir.py`, `test_checkpoints.py` |
 | `config.json` damaged | refused | `` `config.json` is not that of a run that can be continued `` | `test_workdir.py`, `test_long_runs.py` |
 | The loss is not finite | ends; the last good checkpoint stays | `The loss is not finite after step 37, at a learning rate of 0.01. Means of this epoch before it: loss 12.3, … Try a lower learning rate, …` | `test_fitting.py` |
-| Gradients not finite at the last step | ends; it is not saved | `A weight is not finite after step 40: the gradients were not.` | `test_fitting.py` |
+| Gradients not finite before a checkpoint | ends; it is not saved | `A variable is not finite after step 40: the gradients were not.` | `test_fitting.py` |
 | float16 gradients overflow | the step is skipped and counted in `skipped_steps` | | `test_fitting.py` |
 | An image is no image, zero bytes, truncated, enormous, of 32 bits | refused, or skipped with `--on_bad_image=skip` and listed in `bad_images.txt` | `An image cannot be read: image file is truncated … Received: cat/12.jpg` | `data/test_images.py` |
 | An image vanishes while it streams | the same; with `skip` the next of its folder stands in | `An image cannot be read: … No such file or directory …` | `data/test_images.py` |
