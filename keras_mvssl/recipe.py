@@ -236,7 +236,8 @@ def tuned(recipe, table, keep=()):
 
     ```python
     table = {2: {"beta": {256: 0.02}}, 8: {"beta": {256: 0.01}, "batch_size": 128}}
-    recipe = tuned(Recipe(dataset="cifar10", views=8), table)
+    recipe = keras_mvssl.training.Recipe(dataset="cifar10", views=8)
+    recipe = keras_mvssl.training.tuned(recipe, table)
     ```
     """
     dim, views = recipe.projector_dim, recipe.views

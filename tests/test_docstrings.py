@@ -69,6 +69,7 @@ def test_has_an_example(name):
     assert examples_of(PUBLIC[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(PUBLIC) - SLOW))
 def test_examples_run(name, names):
     for example in examples_of(PUBLIC[name]):

@@ -211,6 +211,7 @@ def test_a_full_disk_is_a_warning(tmp_path, images, monkeypatch):
     assert not list(training.checkpoint.folder.path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_stopped_while_the_disk_is_full_says_so(tmp_path, images, monkeypatch):
     training = Training(tmp_path, images)
 
@@ -261,6 +262,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path, images):
     assert training.steps() == [0]
 
 
+@pytest.mark.slow
 def test_skipped_steps_of_float16_are_counted(tmp_path, images):
     training = Training(tmp_path, images, precision="mixed_float16")
     training.fit()
@@ -280,6 +282,7 @@ def test_the_best_is_kept(tmp_path, images):
     assert training.steps() == [STEPS, EPOCHS * STEPS]
 
 
+@pytest.mark.slow
 def test_another_model_is_refused(tmp_path, images):
     Training(tmp_path, images).fit()
     other = Training(tmp_path, images)
@@ -291,6 +294,7 @@ def test_another_model_is_refused(tmp_path, images):
         other.fit()
 
 
+@pytest.mark.slow
 def test_another_optimizer_is_refused(tmp_path, images):
     Training(tmp_path, images).fit()
     other = Training(tmp_path, images)
@@ -314,6 +318,7 @@ def test_after_a_fallback_what_is_damaged_does_not_count(tmp_path, images):
     assert third.fit() == 7
 
 
+@pytest.mark.slow
 def test_a_new_best_that_cannot_be_saved_does_not_replace_the_old(
     tmp_path, images, monkeypatch
 ):
@@ -371,6 +376,7 @@ def test_refuses_other_epochs_and_states(tmp_path, images):
             fitting.fit(other.model, other.make_stream, **counts, checkpoint=None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="not on torch")
 def test_refuses_executions_that_do_not_fit_an_epoch(tmp_path, images):
     training = Training(tmp_path, images)
@@ -379,6 +385,7 @@ def test_refuses_executions_that_do_not_fit_an_epoch(tmp_path, images):
         training.fit()
 
 
+@pytest.mark.slow
 def test_limits_for_trials_are_limits(tmp_path, images, monkeypatch):
     monkeypatch.setattr(keras.config, "max_epochs", lambda: 1)
     monkeypatch.setattr(keras.config, "max_steps_per_epoch", lambda: 3)

@@ -320,6 +320,7 @@ def test_refuses_bad_settings_and_leaves_no_folder(recipe, tmp_path, change):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path):
     recipe = helpers.ROOT / "recipes/shapes.py"
     result = helpers.run_python(recipe, "--viewz=2", cwd=tmp_path)
