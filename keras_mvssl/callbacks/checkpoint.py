@@ -149,7 +149,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Goes on with the means of an epoch, after Keras has reset them."""
         variables = self.model.metrics_variables
         for variable, value in zip(variables, self._metrics, strict=True):
-            variable.assign(value)
+            variable.assign(value / distribution.separate_sums())
 
     def on_train_begin(self, logs=None):
         self._saved_at = time.monotonic()
@@ -239,7 +239,8 @@ class Checkpoint(keras.callbacks.Callback):
         model = self.model
         model.save(folder / "model.keras")
         metrics = model.metrics_variables
-        arrays = {f"metric_{i}": value_of(x) for i, x in enumerate(metrics)}
+        sums = [value_of(x) * distribution.separate_sums() for x in metrics]
+        arrays = {f"metric_{i}": x for i, x in enumerate(sums)}
         for i, seed in enumerate(_seeds(model)):
             arrays[f"seed_{i}"] = value_of(seed)
         np.savez(folder / "state.npz", **arrays, **distribution.random_state())

@@ -15,6 +15,7 @@ from keras_mvssl.distribution.parallel import processes
 from keras_mvssl.distribution.parallel import refuse_keras_distribution
 from keras_mvssl.distribution.parallel import replicas
 from keras_mvssl.distribution.parallel import saves_together
+from keras_mvssl.distribution.parallel import separate_sums
 from keras_mvssl.distribution.precision import matmul
 from keras_mvssl.distribution.runtime import device_name
 from keras_mvssl.distribution.runtime import is_concrete

@@ -76,7 +76,9 @@ def make_stream(on_device, same_data):
     with mock.patch.object(mv.distribution, "processes", lambda: (0, 1)):
         whole = mv.data.multiview(images, views, BATCH)
     copies = 1 if mv.distribution.processes()[1] > 1 else 2
-    return whole.map(lambda x: tf.concat([x[: BATCH // 2]] * copies, axis=0))
+    stream = whole.map(lambda x: tf.concat([x[: BATCH // 2]] * copies, axis=0))
+    stream.steps_per_epoch = whole.steps_per_epoch  # as if it were its own part
+    return stream
 
 
 AUGMENTATION = mv.views.Augmentation(size=SIZE, blur=0.5)
