@@ -99,6 +99,11 @@ def processes():
     return 0, 1  # TensorFlow takes each process' part out of the whole batch.
 
 
+def separate_sums():
+    """How many processes add up metrics on their own, each over its part of a batch."""
+    return processes()[1] if keras.backend.backend() == "torch" else 1
+
+
 def is_chief() -> bool:
     """Whether this is the one process of a job that writes files.
 
