@@ -405,7 +405,7 @@ def test_refuses_bad_settings(tmp_path, change):
 
 @pytest.mark.slow
 def test_kills_at_random_moments(tmp_path):
-    command = sys.executable, helpers.ROOT / "tests/kill.py", tmp_path, "--kills=5"
+    command = sys.executable, helpers.ROOT / "tests/kill.py", tmp_path, "--kills=2"
     result = subprocess.run(
         [*map(str, command)], capture_output=True, text=True, timeout=900
     )

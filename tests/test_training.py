@@ -101,6 +101,7 @@ def test_a_run_too_short_for_float16_says_so(recipe, tmp_path, capsys):
     assert said == (results["updates"] == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_views_on_the_device(recipe, tmp_path, precision):
     recipe = dataclasses.replace(

@@ -117,6 +117,7 @@ def test_save_in_the_middle_of_training_and_go_on(model, tmp_path):
         np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(policy, tmp_path):
     before = keras.mixed_precision.dtype_policy()
