@@ -106,7 +106,7 @@ Each line is a test, in `tests/` under the name on the right.
 | SIGTERM, Ctrl-C | saves the step, ends with code 75 | `Stopped by SIGTERM after step 120, which is saved. To go on, start the same again with --workdir=…` | `test_fitting.py` |
 | Disk full while saving | goes on; the checkpoint before stays | `A checkpoint could not be saved; training goes on, and the one before stays. OSError: [Errno 28] No space left on device` | `test_fitting.py` |
 | Disk full, `metrics.csv`, TensorBoard and pictures | goes on; rows come with the next epoch | `… could not be written; training goes on.` | `callbacks/test_callbacks.py` |
-| Disk full after training | ends with the system's message; started again, it makes what is missing | | `test_training.py` |
+| Ended after training, with files missing | started again, it makes them | | `test_training.py` |
 | Newest checkpoint damaged | falls back to the one before | `The checkpoint … is damaged (model.keras has changed): falling back to the one before.` | `test_checkpoints.py` |
 | Folder cannot be written to | refused at once | `` `workdir` cannot be written to. Received: workdir=… `` | `test_workdir.py` |
 | Two runs in one folder | the second is refused | `A run is under way in this folder (process 4711).` | `test_workdir.py` |

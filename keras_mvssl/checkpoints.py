@@ -108,7 +108,9 @@ class Folder:
         """Takes those of later steps, which are damaged, out of the way."""
         for later in self.steps():
             if later > step:
-                self._of(later).rename(self.path / f"damaged-{later}")
+                aside = self.path / f"damaged-{later}"
+                shutil.rmtree(aside, ignore_errors=True)  # of an earlier time
+                self._of(later).rename(aside)
 
     def _of(self, step):
         return self.path / f"step-{step:09d}"

@@ -9,6 +9,7 @@ import numpy as np
 from keras_mvssl import losses
 from keras_mvssl import models
 from keras_mvssl import optimizers
+from keras_mvssl.data.images import POLICIES
 from keras_mvssl.views import Augmentation
 
 BACKBONES = {
@@ -26,7 +27,6 @@ PAIRINGS = ("mean", "all")
 OPTIMIZERS = {"adamw": keras.optimizers.AdamW, "lars": optimizers.LARS}
 ENGINES = ("kerascv", "device")
 PRECISIONS = ("float32", "bfloat16", "float16")
-BAD_IMAGES = ("error", "skip")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ class Recipe:
             "augment": ENGINES,
             "precision": PRECISIONS,
             "optimizer": sorted(OPTIMIZERS),
-            "on_bad_image": BAD_IMAGES,
+            "on_bad_image": POLICIES,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

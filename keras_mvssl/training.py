@@ -26,8 +26,8 @@ from keras_mvssl import progress
 from keras_mvssl import records
 from keras_mvssl import report
 from keras_mvssl import workdir as workdirs
+from keras_mvssl.data.images import POLICIES
 from keras_mvssl.recipe import BACKBONES
-from keras_mvssl.recipe import BAD_IMAGES
 from keras_mvssl.recipe import ENGINES
 from keras_mvssl.recipe import LOSSES
 from keras_mvssl.recipe import OPTIMIZERS
@@ -273,7 +273,7 @@ def main(recipe, table=None):
             "augment": ENGINES,
             "precision": PRECISIONS,
             "optimizer": sorted(OPTIMIZERS),
-            "on_bad_image": BAD_IMAGES,
+            "on_bad_image": POLICIES,
         },
     )
     workdir = flags.DEFINE_string(

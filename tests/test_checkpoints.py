@@ -51,6 +51,14 @@ def test_falls_back_to_the_one_before(folder, damage, problem):
         assert folder.latest().name == "step-000000001"
 
 
+def test_damaged_ones_are_set_aside_more_than_once(folder):
+    for _ in range(2):
+        save(folder, 1)
+        save(folder, 2)
+        folder.set_aside_after(1)
+        assert folder.steps() == [1] and (folder.path / "damaged-2").exists()
+
+
 def test_all_damaged_is_none_at_all(folder):
     save(folder, 1)
     (folder.latest() / "a.txt").unlink()

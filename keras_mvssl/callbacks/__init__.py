@@ -1,8 +1,8 @@
 """What is looked at while `fit` runs."""
 
 from keras_mvssl.callbacks.checkpoint import Checkpoint
-from keras_mvssl.callbacks.checkpoint import DivergenceError
 from keras_mvssl.callbacks.checkpoint import Interrupted
+from keras_mvssl.callbacks.divergence import DivergenceError
 from keras_mvssl.callbacks.divergence import StopOnDivergence
 from keras_mvssl.callbacks.knn_probe import KNNProbe
 from keras_mvssl.callbacks.linear_probe import LinearProbe

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_mvssl import checkpoints
 from keras_mvssl import distribution
+from keras_mvssl.callbacks.divergence import check_finite
 from keras_mvssl.callbacks.probing import check_counts
 from keras_mvssl.distribution import value_of
 
@@ -56,7 +57,6 @@ class Checkpoint(keras.callbacks.Callback):
 
     ```python
     checkpoint = keras_mvssl.callbacks.Checkpoint("run/checkpoint")
-    model.optimizer.build(model.trainable_variables)
     keras_mvssl.fitting.fit(model, make_stream, 10, 500, checkpoint=checkpoint)
     ```
     """
@@ -269,7 +269,6 @@ class Interrupted(SystemExit):
 
     ```python
     checkpoint = keras_mvssl.callbacks.Checkpoint("stopped")
-    model.optimizer.build(model.trainable_variables)
     checkpoint.stop = "no more time"  # as SIGTERM does, while it trains
     try:
         keras_mvssl.fitting.fit(model, make_stream, 1, 2, checkpoint)
@@ -283,33 +282,6 @@ class Interrupted(SystemExit):
     def __init__(self, reason, step=None, saved=False):
         super().__init__(self.CODE)
         self.reason, self.step, self.saved = reason, step, saved
-
-
-class DivergenceError(ArithmeticError):
-    """Training that went to infinity, or to no number.
-
-    Example:
-
-    ```python
-    watch = keras_mvssl.callbacks.StopOnDivergence()
-    try:
-        model.fit(stream, epochs=10, callbacks=[watch])
-    except keras_mvssl.callbacks.DivergenceError as error:
-        print(error)
-    ```
-    """
-
-
-def check_finite(model, step):
-    """Raises DivergenceError for weights, or moments, that are not finite."""
-    for variable in (*model.variables, *model.optimizer.variables):
-        value = value_of(variable)
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise DivergenceError(
-                f"A variable is not finite after step {step}: the gradients were not. "
-                "Try a lower learning rate, a longer warm-up, or `bfloat16` instead of "
-                f"`float16`. Received: {variable.path}"
-            )
 
 
 def _seeds(model):

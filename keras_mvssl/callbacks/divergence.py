@@ -3,9 +3,9 @@
 import math
 
 import keras
+import numpy as np
 
 from keras_mvssl import distribution
-from keras_mvssl.callbacks.checkpoint import DivergenceError
 
 
 class StopOnDivergence(keras.callbacks.Callback):
@@ -57,3 +57,30 @@ class StopOnDivergence(keras.callbacks.Callback):
         # Steps not skipped; the public `iterations` counts changes of weights.
         made = distribution.value_of(optimizer.inner_optimizer._iterations)
         logs["skipped_steps"] = steps - int(made)
+
+
+class DivergenceError(ArithmeticError):
+    """Training that went to infinity, or to no number.
+
+    Example:
+
+    ```python
+    watch = keras_mvssl.callbacks.StopOnDivergence()
+    try:
+        model.fit(stream, epochs=10, callbacks=[watch])
+    except keras_mvssl.callbacks.DivergenceError as error:
+        print(error)
+    ```
+    """
+
+
+def check_finite(model, step):
+    """Raises DivergenceError for weights, or moments, that are not finite."""
+    for variable in (*model.variables, *model.optimizer.variables):
+        value = distribution.value_of(variable)
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise DivergenceError(
+                f"A variable is not finite after step {step}: the gradients were not. "
+                "Try a lower learning rate, a longer warm-up, or `bfloat16` instead of "
+                f"`float16`. Received: {variable.path}"
+            )

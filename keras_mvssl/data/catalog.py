@@ -14,6 +14,7 @@ from keras_mvssl.data import folder
 from keras_mvssl.data import imagenet100
 from keras_mvssl.data import shapes
 from keras_mvssl.data import tfds
+from keras_mvssl.data.images import POLICIES
 from keras_mvssl.data.splits import Splits
 from keras_mvssl.data.splits import subset
 
@@ -88,7 +89,7 @@ def load(
         raise ValueError(
             f"`seed` must be an int of at least 0. Received: seed={seed!r}"
         )
-    if on_bad_image not in ("error", "skip"):
+    if on_bad_image not in POLICIES:
         raise ValueError(
             "`on_bad_image` must be 'error' or 'skip'. "
             f"Received: on_bad_image={on_bad_image!r}"

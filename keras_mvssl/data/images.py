@@ -10,6 +10,7 @@ from PIL import ImageOps
 from keras_mvssl import distribution
 from keras_mvssl import progress
 
+POLICIES = ("error", "skip")
 ORIENTATION = 0x0112  # the EXIF tag
 
 
