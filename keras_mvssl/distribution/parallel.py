@@ -1,5 +1,6 @@
 """One call that trains on several devices, with the backend's own engine."""
 
+import atexit
 import contextlib
 import logging
 import os
@@ -305,12 +306,21 @@ def _on_torch(devices):
     if gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if gpus else "gloo")
+    # A process that ends with it aborts at times, whatever its code was.
+    atexit.register(_leave)
     here = int(os.environ["LOCAL_WORLD_SIZE"])
     if devices not in (None, here):
         raise ValueError(
             f"torchrun has started {here} processes on this machine. "
             f"Received: devices={devices}"
         )
+
+
+def _leave():
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _start_processes(count):
