@@ -8,8 +8,8 @@ import functools
 import keras
 from keras import ops
 
-from keras_mvssl.distribution.parallel import processes
-from keras_mvssl.distribution.parallel import replicas
+from keras_mvssl.distribution.job import processes
+from keras_mvssl.distribution.job import replicas
 
 
 def gather(x):
