@@ -3,9 +3,13 @@
 import contextlib
 import signal
 import threading
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 
+from keras_mvssl.callbacks import Checkpoint
 from keras_mvssl.callbacks import Throughput
 from keras_mvssl.callbacks.checkpoint import Interrupted
 from keras_mvssl.callbacks.probing import check_counts
@@ -14,14 +18,14 @@ __all__ = ["Interrupted", "fit"]
 
 
 def fit(
-    model,
-    make_stream,
-    epochs,
-    steps_per_epoch,
-    checkpoint,
-    callbacks=(),
-    verbose="auto",
-):
+    model: keras.Model,
+    make_stream: Callable[[int], Any],
+    epochs: int,
+    steps_per_epoch: int,
+    checkpoint: Checkpoint,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+) -> keras.callbacks.History:
     """Trains as `model.fit`, from where a `Checkpoint` was left.
 
     Where the stream is a function of its step, as those of `keras_mvssl.data` are, and
@@ -131,7 +135,7 @@ class _CallbackList(keras.callbacks.CallbackList):
 
     seen = 0
     is_last = True
-    restore = None
+    restore: Callable[[], Any] | None = None
     _has_begun = False
 
     def on_train_begin(self, logs=None):

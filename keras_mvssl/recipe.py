@@ -2,6 +2,9 @@
 
 import dataclasses
 import numbers
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -121,13 +124,13 @@ class Recipe:
     data_dir: str | None = None
     workers: int | None = None
 
-    def make_loss(self):
+    def make_loss(self) -> keras.losses.Loss:
         """The loss that the settings describe."""
         given = {"beta": self.beta, "pairing": self.pairing}
         given = {name: value for name, value in given.items() if value is not None}
         return LOSSES[self.loss](**given)
 
-    def augmentation_for(self, image_shape):
+    def augmentation_for(self, image_shape: tuple[int, int, int]) -> Augmentation:
         """The augmentation of images `(H, W, C)`, which matter if none is given."""
         augmentation = self.augmentation or Augmentation(size=image_shape[:2])
         if self.view_size is None:
@@ -215,7 +218,9 @@ class Recipe:
         self.make_loss()
 
 
-def tuned(recipe, table, keep=()):
+def tuned(
+    recipe: Recipe, table: Mapping[int, Mapping[str, Any]], keep: Iterable[str] = ()
+) -> Recipe:
     """A recipe with the settings that are known to go with its number of views.
 
     For a number between those of the table, and for a projector between those of its β,

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import zlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -98,7 +99,7 @@ def identity(data):
     }
 
 
-def provenance():
+def provenance() -> dict[str, Any]:
     """What a number must be quoted with: command, commit, date, versions, hardware.
 
     Returns:
@@ -110,7 +111,7 @@ def provenance():
     keras_mvssl.training.provenance()["versions"]["keras"]
     ```
     """
-    git = ["git", "-C", pathlib.Path(__file__).parent, "rev-parse", "HEAD"]
+    git = ["git", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     except OSError:  # There is no git.

@@ -9,6 +9,8 @@ import os
 import pathlib
 import sys
 import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -44,7 +46,9 @@ __all__ = ["Recipe", "main", "provenance", "run", "tuned"]
 PIXELS = 32
 
 
-def run(recipe, workdir, resume="auto"):
+def run(
+    recipe: Recipe, workdir: str | os.PathLike, resume: str = "auto"
+) -> dict[str, Any]:
     """Pretrains, probes, and leaves everything in `workdir`.
 
     A run that was interrupted, in whatever way, goes on when it is started again with
@@ -247,7 +251,7 @@ def _steps_per_epoch(recipe, whole):
     return steps - steps % recipe.steps_per_execution
 
 
-def main(recipe, table=None):
+def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -> None:
     """The command line of a recipe: flags for its settings, then `run`.
 
     Args:

@@ -5,9 +5,13 @@ import json
 import re
 import shlex
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import helpers
+import keras_mvssl
+import stand_ins
 from guides import build
 
 ROOT = helpers.ROOT
@@ -96,15 +100,38 @@ def anchors(page):
 
 
 def commands_of_recipes():
-    """A recipe and its flags, wherever they are written."""
+    """A recipe and its flags, wherever they are written; any folder for the run."""
     pattern = r"recipes/\w+\.py(?: (?:--[^\s`]+|[^\s`]+\.keras))+"
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    return sorted(set(re.findall(pattern, text)))
+    found = re.findall(pattern, text)
+    return sorted({re.sub(" --workdir=\\S+", "", command) for command in found})
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory):
+    """A folder with what the commands speak of."""
+    home = tmp_path_factory.mktemp("user")
+    few = {"train": [0, 1] * 200, "test": [0, 1] * 20}
+    stand_ins.write_tfds("cifar10", few, home / "tensorflow_datasets")
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (home / "my_images" / label).mkdir(parents=True)
+        for i in range(150):
+            image = Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype="uint8"))
+            image.save(home / "my_images" / label / f"{i}.jpg")
+    encoder = keras_mvssl.models.TinyResNet((32, 32, 3))
+    for path in (home / "encoder.keras", home / "runs/first/encoder.keras"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        encoder.save(path)
+    return home
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", commands_of_recipes())
-def test_commands_of_recipes_are_understood(command):
+def test_commands_of_recipes_run(command, user):
     script, *flags = shlex.split(command)
-    result = helpers.run_python(ROOT / script, *flags, "--only_check_args")
+    environment = {**CAPS, "TFDS_DATA_DIR": str(user / "tensorflow_datasets")}
+    result = helpers.run_python(
+        ROOT / script, *flags, cwd=user, environment=environment
+    )
     assert result.returncode == 0, result.stderr

@@ -2,10 +2,12 @@
 
 import json
 import numbers
+import os
 import pathlib
 import tempfile
 import time
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -63,13 +65,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(
         self,
-        folder,
-        minutes=10.0,
-        steps=None,
-        keep=2,
-        monitor="loss",
-        state=None,
-    ):
+        folder: str | os.PathLike,
+        minutes: float = 10.0,
+        steps: int | None = None,
+        keep: int = 2,
+        monitor: str | None = "loss",
+        state: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         if not isinstance(minutes, numbers.Real) or not minutes > 0:
             raise ValueError(
@@ -83,7 +85,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.state = dict(state or {})
         self.stop = None
         self.step = 0
-        self.is_over = False
+        self.is_over: bool = False
         self._metrics = None
         self._random = None  # to be set before the next step
         self._best = None  # value and step
@@ -279,7 +281,9 @@ class Interrupted(SystemExit):
 
     CODE = distribution.INTERRUPTED
 
-    def __init__(self, reason, step=None, saved=False):
+    def __init__(
+        self, reason: str, step: int | None = None, saved: bool = False
+    ) -> None:
         super().__init__(self.CODE)
         self.reason, self.step, self.saved = reason, step, saved
 

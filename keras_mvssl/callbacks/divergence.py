@@ -26,7 +26,7 @@ class StopOnDivergence(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._finite = {}
         self._epoch = 0

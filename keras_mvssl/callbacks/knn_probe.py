@@ -1,5 +1,8 @@
 """The k-nearest-neighbour probe during training."""
 
+from collections.abc import Callable
+from typing import Any
+
 from keras_mvssl.callbacks.probing import Probe
 from keras_mvssl.callbacks.probing import check_counts
 from keras_mvssl.evaluation import knn
@@ -24,7 +27,15 @@ class KNNProbe(Probe):
     ```
     """
 
-    def __init__(self, train, test, every=1, batch_size=512, k=20, views=None):
+    def __init__(
+        self,
+        train: Any,
+        test: Any,
+        every: int = 1,
+        batch_size: int = 512,
+        k: int = 20,
+        views: Callable | None = None,
+    ) -> None:
         super().__init__(train, test, every, batch_size, views)
         check_counts(k=k)
         if not hasattr(train, "element_spec") and k > len(train[0]):

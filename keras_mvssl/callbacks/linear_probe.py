@@ -1,5 +1,8 @@
 """The linear probe during training."""
 
+from collections.abc import Callable
+from typing import Any
+
 from keras_mvssl.callbacks.probing import Probe
 from keras_mvssl.evaluation import linear_probe
 from keras_mvssl.evaluation.linear import check_settings
@@ -46,14 +49,14 @@ class LinearProbe(Probe):
 
     def __init__(
         self,
-        train,
-        test,
-        every=1,
-        batch_size=512,
-        protocol="logistic",
-        views=None,
-        fraction=1.0,
-    ):
+        train: Any,
+        test: Any,
+        every: int = 1,
+        batch_size: int = 512,
+        protocol: str = "logistic",
+        views: Callable | None = None,
+        fraction: float = 1.0,
+    ) -> None:
         super().__init__(train, test, every, batch_size, views)
         check_settings(protocol, "auto", fraction)
         self.protocol = protocol

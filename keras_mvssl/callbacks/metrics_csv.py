@@ -1,6 +1,7 @@
 """Logs as a table."""
 
 import csv
+import os
 import pathlib
 
 import keras
@@ -31,7 +32,7 @@ class MetricsCSV(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike) -> None:
         super().__init__()
         self.path = pathlib.Path(path)
         self.rows = []

@@ -52,11 +52,18 @@ class Spectrum(keras.callbacks.Callback):
     # Images whose views are projected.
     PROJECTED = 256
 
-    def __init__(self, images, views=None, every=1, batch_size=512):
+    def __init__(
+        self,
+        images: np.ndarray,
+        views: np.ndarray | None = None,
+        every: int = 1,
+        batch_size: int = 512,
+    ) -> None:
         super().__init__()
-        for name, value, rank in (("images", images, 4), ("views", views, 5)):
-            if value is None and name == "views":
-                continue
+        arrays = [("images", images, 4)]
+        if views is not None:
+            arrays.append(("views", views, 5))
+        for name, value, rank in arrays:
             if np.ndim(value) != rank or len(value) < 2:
                 shape = "(N, H, W, C)" if rank == 4 else "(B, V, h, w, C)"
                 raise ValueError(

@@ -4,6 +4,7 @@ import io
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -12,6 +13,8 @@ from keras_mvssl import distribution
 from keras_mvssl.callbacks.probing import check_encoder
 from keras_mvssl.callbacks.probing import check_fit
 from keras_mvssl.callbacks.probing import flat_labels
+from keras_mvssl.callbacks.spectrum import Spectrum
+from keras_mvssl.callbacks.view_gallery import ViewGallery
 from keras_mvssl.checks import check_labelled
 from keras_mvssl.evaluation import extract_features
 from keras_mvssl.files import or_warn
@@ -44,8 +47,13 @@ class TensorBoard(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, log_dir, gallery=None, spectrum=None, embedding=None, class_names=()
-    ):
+        self,
+        log_dir: str | os.PathLike,
+        gallery: ViewGallery | None = None,
+        spectrum: Spectrum | None = None,
+        embedding: tuple | None = None,
+        class_names: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.log_dir = os.fspath(log_dir)
         self.gallery = gallery

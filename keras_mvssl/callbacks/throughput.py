@@ -1,6 +1,7 @@
 """How fast training goes."""
 
 import time
+from typing import Any
 
 import keras
 
@@ -36,7 +37,7 @@ class Throughput(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, views_per_step, stream=None):
+    def __init__(self, views_per_step: int, stream: Any = None) -> None:
         super().__init__()
         self.stream = stream
         self.views_per_step = views_per_step
@@ -56,7 +57,7 @@ class Throughput(keras.callbacks.Callback):
         self.views_seen, self.seconds = state["views_seen"], state["seconds"]
         self._carried = state["of_epoch"]
 
-    def leave_out(self, seconds):
+    def leave_out(self, seconds: float) -> None:
         """Does not count some seconds that have passed since the last step."""
         self._start += seconds
         self._end += seconds

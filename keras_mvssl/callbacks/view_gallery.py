@@ -1,6 +1,8 @@
 """Pictures of the views that a model is trained on."""
 
+import os
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,7 +39,9 @@ class ViewGallery(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, x, path=None, images=8):
+    def __init__(
+        self, x: Any, path: str | os.PathLike | None = None, images: int = 8
+    ) -> None:
         super().__init__()
         check_counts(images=images)
         if not hasattr(x, "steps_per_epoch") and np.ndim(x) not in (4, 5):
