@@ -130,7 +130,8 @@ def user(tmp_path_factory):
 def test_commands_of_recipes_run(command, user):
     script, *flags = shlex.split(command)
     environment = {**CAPS, "TFDS_DATA_DIR": str(user / "tensorflow_datasets")}
+    small = "--backbone=tiny"
     result = helpers.run_python(
-        ROOT / script, *flags, cwd=user, environment=environment
+        ROOT / script, *flags, small, cwd=user, environment=environment
     )
     assert result.returncode == 0, result.stderr
