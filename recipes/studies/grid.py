@@ -35,7 +35,7 @@ CURVE = 4
 SETTING = ("views", "fraction", "projector_dim", "beta")
 # What changes in a recipe for the small size, for two CPU cores and minutes.
 SMALL = {
-    "shapes": dict(augment="device", projector_dim=128, epochs=4),
+    "shapes": dict(augment="device", projector_dim=128, epochs=2),
     "cifar10": dict(
         backbone="tiny", projector_dim=128, epochs=1, warmup_epochs=0.1, probe_every=1
     ),
