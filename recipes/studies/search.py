@@ -12,7 +12,8 @@ import grid
 import tables
 from absl import app
 
-VIEWS, RATES, SCALES = (2, 4, 8), (1e-3, 2e-3, 4e-3), (1.0, 4.0, 16.0)
+VIEWS, SCALES = (2, 4, 8), (1.0, 4.0, 16.0, 64.0)
+RATES = (2e-3, 4e-3, 8e-3, 16e-3)
 
 
 def study(runs, out):
