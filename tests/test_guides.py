@@ -38,12 +38,13 @@ def test_runs(path, tmp_path):
 @pytest.mark.slow
 def test_the_example_of_a_long_run_goes_on(tmp_path):
     caps = {"KERAS_MAX_STEPS_PER_EPOCH": "2"}
-    for _ in range(2):
+    for start in range(2):
         result = helpers.run_python(
             ROOT / "guides/long_runs.py", cwd=tmp_path, environment=caps
         )
         assert result.returncode == 0, result.stderr
-        assert (tmp_path / "runs/mine/checkpoint/step-000000156").exists()
+        assert ("Going on after step 4" in result.stdout) == bool(start)
+        assert (tmp_path / "runs/mine/checkpoint/step-000000004").exists()
         assert (tmp_path / "runs/mine/encoder.keras").exists()
 
 
