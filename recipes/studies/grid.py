@@ -159,16 +159,26 @@ class Runs:
         mine = json.loads(json.dumps(mine))
         path = self.folder / "manifest.json"
         if not path.exists():
+            if any(self.folder.glob("*/config.json")):
+                raise ValueError(
+                    "The runs in `workdir` have no manifest.json, which says how they "
+                    "were made. They are not mixed with others: choose another "
+                    f"`workdir`. Received: workdir={self.folder}"
+                )
             self.folder.mkdir(parents=True, exist_ok=True)
             records.write_json(path, mine)
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        for name in mine:
-            if mine[name] != theirs.get(name):
-                raise ValueError(
-                    f"The runs in `workdir` were made with another {name}: "
-                    f"{theirs.get(name)}, not {mine[name]}. They are not mixed: choose "
-                    f"another `workdir`. Received: workdir={self.folder}"
-                )
+        theirs, mine = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(mine)
+        differences = [
+            f"{name}: {theirs.get(name)} there, {mine.get(name)} here"
+            for name in sorted({*mine, *theirs})
+            if mine.get(name) != theirs.get(name)
+        ]
+        if differences:
+            raise ValueError(
+                "The runs in `workdir` were made otherwise. They are not mixed: choose "
+                f"another `workdir`. Received: workdir={self.folder}; "
+                + "; ".join(differences)
+            )
 
     @property
     def images(self):
@@ -279,6 +289,17 @@ class Runs:
             "validation": probe(*validation).accuracy,
         }
         records.write_json(folder / "probes.json", probes)
+
+
+def _flat(content, above=""):
+    """A nested dict as one, whose names are joined by dots."""
+    flat = {}
+    for name, value in content.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{above}{name}.")
+        else:
+            flat[above + name] = value
+    return flat
 
 
 def read(folder):
