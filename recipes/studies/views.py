@@ -8,7 +8,12 @@ with `--equal_cost`, at the same cost of the encoder: on all images with 2 views
 of them with 4 and a quarter with 8, as in the paper. Each with several seeds: lines are
 means, bands reach from the lowest to the highest. Seconds are those of training.
 
-Poster, "multiple views"; figures 3 and 4 of the paper. Time and results: not yet run.
+Poster, "multiple views"; figures 3 and 4 of the paper. On shapes, small size, two CPU
+cores with TensorFlow, 3 seeds: 15 minutes. After two epochs, 4 and 8 views reach 90.2
+and 90.0 %, 2 views 65.3 %; the ranges of the seeds are apart. Against views and
+seconds, 4 views are ahead of 2 all along; 8 cost twice as much and gain nothing here.
+At equal cost (6 minutes more), 4 views on half of the images reach 80.4 %, apart from
+the 65.3 % of 2 views on all; 8 views on a quarter, 66.3 %.
 """
 
 import sys
@@ -43,10 +48,11 @@ def study(runs, out):
         per_pass = setting["views"] * setting["fraction"] * runs.images
         seen, low, mean, high = tables.mean_curve(group, "views_seen")
         seconds = tables.mean_curve(group, "seconds")[0]
-        for axis, x in zip(axes, (seen / per_pass, seen, seconds)):
+        for axis, x in zip(axes, (seen / per_pass, seen / 1000, seconds)):
             axis.plot(x, 100 * mean, "o-", ms=3, label=label)
             axis.fill_between(x, 100 * low, 100 * high, alpha=0.2)
-    for axis, name in zip(axes, ("Epochs", "Views seen", "Seconds of training")):
+    names = "Epochs", "Thousand views seen", "Seconds of training"
+    for axis, name in zip(axes, names):
         axis.set_xlabel(name)
     axes[0].set_ylabel("Linear probe, one view (%)")
     axes[0].legend()
