@@ -1,6 +1,23 @@
 """Tiny data sets on disk, in place of those that must be downloaded."""
 
 import numpy as np
+from PIL import Image
+
+
+def write_folder(folder, count, size):
+    """Writes JPEG files of noise in folders of two classes.
+
+    Args:
+        folder: To be made.
+        count: Images of each class.
+        size: `(height, width)`.
+    """
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            image = Image.fromarray(rng.integers(0, 256, (*size, 3), dtype="uint8"))
+            image.save(folder / name / f"{i}.jpg")
 
 
 def write_tfds(name, labels, data_dir):

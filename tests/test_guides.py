@@ -5,9 +5,7 @@ import json
 import re
 import shlex
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import helpers
 import stand_ins
@@ -117,12 +115,7 @@ def user(tmp_path_factory):
     home = tmp_path_factory.mktemp("user")
     few = {"train": [0, 1] * 200, "test": [0, 1] * 20}
     stand_ins.write_tfds("cifar10", few, home / "tensorflow_datasets")
-    rng = np.random.default_rng(0)
-    for label in ("cat", "dog"):
-        (home / "my_images" / label).mkdir(parents=True)
-        for i in range(150):
-            image = Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype="uint8"))
-            image.save(home / "my_images" / label / f"{i}.jpg")
+    stand_ins.write_folder(home / "my_images", 150, (48, 64))
     return home
 
 

@@ -25,6 +25,7 @@ import keras_mvssl as mv
 from keras_mvssl import distribution
 from keras_mvssl import records
 from keras_mvssl import training
+from keras_mvssl import workdir
 
 RECIPES = pathlib.Path(__file__).parents[1]
 # Views over which features are averaged in the second probe, for every encoder.
@@ -152,11 +153,10 @@ class Runs:
             "version": mv.__version__,
             "backend": keras.backend.backend(),
             "device": distribution.device_name(),
-            "versions": distribution.versions(),
-            "settings": base,
+            **distribution.versions(),
+            **base,
             "table": self.table,
         }
-        mine = json.loads(json.dumps(mine))
         path = self.folder / "manifest.json"
         if not path.exists():
             if any(self.folder.glob("*/config.json")):
@@ -167,18 +167,8 @@ class Runs:
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
             records.write_json(path, mine)
-        theirs, mine = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(mine)
-        differences = [
-            f"{name}: {theirs.get(name)} there, {mine.get(name)} here"
-            for name in sorted({*mine, *theirs})
-            if mine.get(name) != theirs.get(name)
-        ]
-        if differences:
-            raise ValueError(
-                "The runs in `workdir` were made otherwise. They are not mixed: choose "
-                f"another `workdir`. Received: workdir={self.folder}; "
-                + "; ".join(differences)
-            )
+        known = json.loads(path.read_text(encoding="utf-8"))
+        workdir.refuse_other_settings(known, mine, self.folder)
 
     @property
     def images(self):
@@ -289,17 +279,6 @@ class Runs:
             "validation": probe(*validation).accuracy,
         }
         records.write_json(folder / "probes.json", probes)
-
-
-def _flat(content, above=""):
-    """A nested dict as one, whose names are joined by dots."""
-    flat = {}
-    for name, value in content.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{above}{name}.")
-        else:
-            flat[above + name] = value
-    return flat
 
 
 def read(folder):

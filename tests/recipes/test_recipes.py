@@ -6,9 +6,7 @@ import math
 import re
 import runpy
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import helpers
 import stand_ins
@@ -36,12 +34,7 @@ def data_dir(tmp_path_factory):
     labels = [*imagenet100.CLASSES, "n01440764"]
     splits = {"train": labels, "validation": labels, "test": [-1]}
     stand_ins.write_tfds("imagenet2012", splits, root / "tfds")
-    rng = np.random.default_rng(0)
-    for name in ("cat", "dog"):
-        (root / "folder" / name).mkdir(parents=True)
-        for i in range(16):
-            image = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype="uint8"))
-            image.save(root / "folder" / name / f"{i}.png")
+    stand_ins.write_folder(root / "folder", 16, (16, 16))
     return root
 
 

@@ -111,12 +111,12 @@ def test_another_version_is_refused(open_runs, recipe, monkeypatch):
     open_runs()
     open_runs()
     other = dataclasses.replace(recipe, batch_size=8)
-    message = "Received: workdir=.*; settings.batch_size: 4 there, 8 here$"
+    message = "Received: workdir=.*; batch_size: 4 there, 8 here$"
     with pytest.raises(ValueError, match=message):
         open_runs(recipe=other)
     with monkeypatch.context() as patch:
         patch.setattr("keras_mvssl.__version__", "0.0.1")
-        with pytest.raises(ValueError, match="; version: 0.1.0 there, 0.0.1 here$"):
+        with pytest.raises(ValueError, match="; version: '0.1.0' there, '0.0.1' here$"):
             open_runs()
     folder = open_runs().folder
     (folder / "views=2,seed=0").mkdir()
