@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shlex
+import shutil
 
 import pytest
 
@@ -97,16 +98,24 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
 
 
-def commands_of_recipes():
-    """A recipe and its flags, wherever they are written; any folder for the run."""
+def commands(pattern):
+    """Arguments of Python, wherever they are written; any folder for the run.
+
+    Without those of the README that CI runs in full.
+    """
 
     def find(text):
-        found = re.findall(r"recipes/\w+\.py(?: --[^\s`]+)+", text)
+        found = re.findall(pattern, text)
         return {re.sub(r" --workdir=\S+", "", command) for command in found}
 
     pages = [page.read_text(encoding="utf-8") for page in PAGES]
     in_full = re.findall(r"(?ms)^##+ (?:Run it|Without TensorFlow)$.*?^#", pages[0])
     return sorted(find("\n".join(pages)) - find("\n".join(in_full)))
+
+
+OF_RECIPES = commands(r"recipes/\w+\.py(?: --[^\s`]+)+")
+OF_STUDIES = commands(r"recipes/studies/\w+\.py(?: --[^\s`]+)+")
+ON_RUNS = commands(r"(?:-m keras_mvssl\.report|recipes/evaluate\.py)(?: [^\s`]+)+")
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +128,34 @@ def user(tmp_path_factory):
     return home
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", commands_of_recipes())
-def test_commands_of_recipes_run(command, user):
-    script, *flags = shlex.split(command)
+def run_command(command, user, *flags):
     environment = {**CAPS, "TFDS_DATA_DIR": str(user / "tensorflow_datasets")}
-    small = "--backbone=tiny"
+    script, *rest = shlex.split(command)
+    if script.endswith(".py"):
+        script = ROOT / script
     result = helpers.run_python(
-        ROOT / script, *flags, small, cwd=user, environment=environment
+        script, *rest, *flags, cwd=user, environment=environment
     )
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", OF_RECIPES)
+def test_commands_of_recipes_run(command, user):
+    run_command(command, user, "--backbone=tiny")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", OF_STUDIES)
+def test_commands_of_studies_run(command, user):
+    run_command(command, user, "--seeds=1")
+
+
+@pytest.mark.slow
+def test_commands_on_runs_run(user):
+    for run in ("first", "second"):
+        run_command(f"recipes/shapes.py --workdir=runs/{run}", user)
+    shutil.copy(user / "runs/first/encoder.keras", user)
+    assert len(ON_RUNS) == 4
+    for command in ON_RUNS:
+        run_command(command.replace("RUN", "runs/first"), user)

@@ -73,7 +73,7 @@ OUT = flags.DEFINE_string("out", "recipes/results", "Folder of the results.", **
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data.", **_own)
 
 
-def main(study):
+def main(study, choice=False):
     """The command line of a study, a function of `Runs` and the folder for results."""
 
     def start(argv):
@@ -81,20 +81,22 @@ def main(study):
             raise app.UsageError(f"These are not flags: {argv[1:]}")
         out = pathlib.Path(OUT.value).expanduser()
         out.mkdir(parents=True, exist_ok=True)
-        study(open_runs(), out)
+        study(open_runs(choice), out)
 
     app.run(start)
 
 
-def open_runs():
-    """`Runs` as the flags say."""
+def open_runs(choice=False):
+    """`Runs` as the flags say; those for a `choice` of settings lie apart."""
     dataset, size = DATASET.value, SIZE.value
     recipe, table = settings_of(dataset, size)
     seeds = range(FIRST_SEED.value, FIRST_SEED.value + SEEDS.value)
-    folder = pathlib.Path(WORKDIR.value).expanduser() / f"{dataset}-{size}"
+    title = f"{dataset}-{size}"
+    folder = pathlib.Path(WORKDIR.value).expanduser()
+    folder /= f"{title}-search" if choice else title
     recipe = dataclasses.replace(recipe, data_dir=DATA_DIR.value)
     splits = mv.data.load(dataset, recipe.data_dir, image_size=recipe.image_size)
-    runs = Runs(f"{dataset}-{size}", recipe, table, folder, seeds, splits)
+    runs = Runs(title, recipe, table, folder, seeds, splits, choice)
     runs.check_manifest()
     return runs
 
@@ -119,8 +121,8 @@ class Run:
         setting: `{name: value}` of `SETTING`.
         seed: int.
         curve: A dict per epoch with a probe; the first is of random weights.
-        results: Those of `training.run`, with the probes at the end: on 4 views, and
-            on held-out training images, for choices.
+        results: Those of `training.run`, with one more probe at the end: on 4 views,
+            or on held-out training images, for a choice.
     """
 
     setting: dict
@@ -139,11 +141,16 @@ class Runs:
         folder: Where the runs are.
         seeds: Seeds of each setting.
         splits: The data, of `data.load`.
+        choice: Whether settings are chosen by these runs. Then only training images
+            are probed, at the end.
     """
 
-    def __init__(self, title, recipe, table, folder, seeds, splits):
+    def __init__(self, title, recipe, table, folder, seeds, splits, choice=False):
+        if choice:
+            recipe = dataclasses.replace(recipe, probe_every=max(CURVE, recipe.epochs))
         self.title, self.recipe, self.table = title, recipe, table
         self.folder, self.seeds, self.splits = folder, list(seeds), splits
+        self.choice = choice
 
     def check_manifest(self):
         """Refuses runs that this version, on this backend, would not have made."""
@@ -260,24 +267,25 @@ class Runs:
         return recipe.views * recipe.batch_size * steps * recipe.epochs
 
     def _probe(self, recipe, folder):
-        """The probes that a recipe has not; its own is on one clean view."""
+        """The probe that a recipe has not; its own is on one clean view."""
         encoder = keras.saving.load_model(folder / "encoder.keras", compile=False)
-        augmentation = recipe.augmentation_for(self.splits.image_shape)
-        views = mv.views.RandomViews(augmentation, PROBE_VIEWS)
         extract, probe = mv.evaluation.extract_features, mv.evaluation.linear_probe
-        averaged = [
-            extract(encoder, part, 512 // PROBE_VIEWS, views)
-            for part in (self.splits.train, self.splits.test)
-        ]
-        # A fifth of the training images stands in for the test in every choice.
-        features, labels = extract(encoder, self.splits.train)
-        order = np.random.default_rng(0).permutation(len(labels))
-        held_out, kept = np.split(order, [len(order) // 5])
-        validation = [(features[rows], labels[rows]) for rows in (kept, held_out)]
-        probes = {
-            "4_views": probe(*averaged).accuracy,
-            "validation": probe(*validation).accuracy,
-        }
+        if self.choice:
+            # A fifth of the training images stands in for the test.
+            features, labels = extract(encoder, self.splits.train)
+            order = np.random.default_rng(0).permutation(len(labels))
+            held_out, kept = np.split(order, [len(order) // 5])
+            name = "validation"
+            parts = [(features[rows], labels[rows]) for rows in (kept, held_out)]
+        else:
+            augmentation = recipe.augmentation_for(self.splits.image_shape)
+            views = mv.views.RandomViews(augmentation, PROBE_VIEWS)
+            name = "4_views"
+            parts = [
+                extract(encoder, part, 512 // PROBE_VIEWS, views)
+                for part in (self.splits.train, self.splits.test)
+            ]
+        probes = {name: probe(*parts).accuracy}
         records.write_json(folder / "probes.json", probes)
 
 

@@ -75,7 +75,7 @@ def study(runs, out):
             is_baseline = setting == baseline
             color = "k" if is_baseline else f"C{int(np.log2(setting['views']))}"
             x, error = curve[1:, column], 100 * curve[1:, 2]
-            axis.plot(x, error, "k--" if is_baseline else "-", color=color, lw=0.7)
+            axis.plot(x, error, "--" if is_baseline else "-", color=color, lw=0.7)
             size = 30 + 30 * np.log2(1 / setting["fraction"])
             axis.scatter(x[-1], error[-1], size, color=color, marker="o", alpha=0.8)
         points = np.concatenate([curve[1:, [column, 2]] for _, curve in curves])

@@ -45,7 +45,10 @@ def study(runs, out):
             dims = [row["projector_dim"] for row in points]
             bars = mean - low, high - mean
             axis.errorbar(dims, mean, bars, fmt="o-", capsize=3, label=label)
-        axis.set_xscale("log", base=2)
+        axis.set_xscale("log")
+        axis.set_xticks(dims)
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
         axis.set(xlabel="Features of the projector", title=f"Linear probe, {name}")
     axes[0].set_ylabel("Accuracy (%)")
     axes[0].legend()

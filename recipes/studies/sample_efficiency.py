@@ -12,7 +12,6 @@ Poster, "sample efficiency"; figure 4 of the paper. Time and results: not yet ru
 import grid
 import numpy as np
 import tables
-from matplotlib.ticker import PercentFormatter
 
 VIEWS = (2, 4, 8)
 FRACTIONS = (1.0, 0.5, 0.25, 0.125)
@@ -45,8 +44,10 @@ def study(runs, out):
                 capsize=3,
                 label=f"{views} views",
             )
-        axis.set_xscale("log", base=2)
-        axis.xaxis.set_major_formatter(PercentFormatter(decimals=1))
+        axis.set_xscale("log")
+        axis.set_xticks([100 * fraction for fraction in FRACTIONS])
+        axis.xaxis.set_major_formatter("{x:g} %")
+        axis.minorticks_off()
         axis.set(xlabel="Share of the images", title=f"Linear probe, {name}")
     axes[0].set_ylabel("Accuracy (%)")
     axes[0].legend()

@@ -10,6 +10,7 @@ same seed, where the best lay at an edge. That of 4 views still does.
 """
 
 import grid
+import numpy as np
 import tables
 from absl import app
 
@@ -25,9 +26,9 @@ def study(runs, out):
 
     def validation(**setting):
         found = runs.run([setting])
-        (row,) = tables.summary(found)
-        rows.append({**setting, "validation": row["probe_validation"]})
-        return row["probe_validation"]["mean"]
+        accuracies = [run.results["probe"]["validation"] for run in found]
+        rows.append({**setting, "validation": accuracies})
+        return np.mean(accuracies)
 
     for views in VIEWS:
         same = dict(views=views, fraction=fractions[views])
@@ -44,4 +45,4 @@ def study(runs, out):
 
 
 if __name__ == "__main__":
-    grid.main(study)
+    grid.main(study, choice=True)

@@ -55,7 +55,6 @@ def summary(runs):
                 ),
                 "probe": spread([probe["final"] for probe in probes]),
                 "probe_4_views": spread([probe["4_views"] for probe in probes]),
-                "probe_validation": spread([probe["validation"] for probe in probes]),
                 "random_init": spread([probe["random_init"] for probe in probes]),
             }
         )

@@ -63,10 +63,10 @@ def recipe(tmp_path, labelled):
 def open_runs(recipe, tmp_path):
     flags.FLAGS.mark_as_parsed()
 
-    def make(folder="runs", recipe=recipe, seeds=(0,)):
+    def make(folder="runs", recipe=recipe, seeds=(0,), choice=False):
         splits = data.load(recipe.dataset)
         folder = tmp_path / folder
-        runs = grid.Runs("shapes-small", recipe, TABLE, folder, seeds, splits)
+        runs = grid.Runs("shapes-small", recipe, TABLE, folder, seeds, splits, choice)
         runs.check_manifest()
         return runs
 
@@ -204,13 +204,17 @@ def test_the_search_stays_away_from_the_reported_seeds(
     monkeypatch.setattr(search, "VIEWS", (2,))
     monkeypatch.setattr(search, "RATES", (1e-3, 1e-9))
     monkeypatch.setattr(search, "SCALES", (4.0,))
-    runs = open_runs(seeds=(100,))
+    runs = open_runs(seeds=(100,), choice=True)
     search.study(runs, tmp_path)
     written = json.loads((tmp_path / "search-shapes-small.json").read_text())
     first, second, *_, last = written["rows"]
     assert (first["learning_rate"], second["learning_rate"]) == (1e-3, 1e-9)
     assert last["views"] == 2 and last["chosen"]["c"] == 4.0
     assert written["seeds"] == [100] and len(runs.found()) == 2
+    # Test images have no say: they are looked at where a run begins and where it ends.
+    assert len(first["validation"]) == 1 and len(runs.found()[0].curve) == 2
+    with pytest.raises(ValueError, match="probe_every: 4 there, 1 here$"):
+        open_runs()
 
 
 def test_frontier_and_targets():
