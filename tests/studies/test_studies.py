@@ -200,7 +200,7 @@ def test_the_search_stays_away_from_the_reported_seeds(
     open_runs, tmp_path, monkeypatch
 ):
     with pytest.raises(app.UsageError, match="first_seed=100"):
-        search.study(open_runs(), tmp_path)
+        search.study(open_runs("reported"), tmp_path)
     monkeypatch.setattr(search, "VIEWS", (2,))
     monkeypatch.setattr(search, "RATES", (1e-3, 1e-9))
     monkeypatch.setattr(search, "SCALES", (4.0,))
