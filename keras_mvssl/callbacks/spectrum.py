@@ -102,7 +102,7 @@ class Spectrum(keras.callbacks.Callback):
             dim = self.model.projector.output_shape[-1]
             self._warn(found["projection_effective_rank"], dim)
 
-    def measure(self):
+    def measure(self) -> dict[str, float]:
         """Measures now: sets `latest`, and returns the entries for the logs."""
         self.latest, found = distribution.once(self._measure)
         return found

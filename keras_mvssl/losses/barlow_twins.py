@@ -102,7 +102,7 @@ class BarlowTwins(MultiViewLoss):
         """The weight of the redundancy for projections of `dim` features."""
         return resolve_beta(self.beta, dim)
 
-    def prepare(self, projections):
+    def prepare(self, projections: Any) -> Any:
         z = super().prepare(projections)
         if self.l2_normalize:
             z = correlations.normalize_rows(z)
@@ -131,10 +131,10 @@ class BarlowTwins(MultiViewLoss):
         invariance, redundancy = correlations.pairs(z)
         return {"invariance": invariance, "redundancy": redundancy}
 
-    def weights(self, dim):
+    def weights(self, dim: int) -> dict[str, float]:
         return {"invariance": 1.0, "redundancy": self.resolve_beta(dim)}
 
-    def counts(self, dim):
+    def counts(self, dim: int) -> dict[str, int]:
         return {"invariance": dim, "redundancy": dim * (dim - 1)}
 
     def get_config(self):

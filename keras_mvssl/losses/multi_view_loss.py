@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
@@ -21,26 +22,26 @@ class MultiViewLoss(keras.losses.Loss):
         kwargs.setdefault("dtype", "float32")  # whatever `floatx`
         super().__init__(name=name, **kwargs)
 
-    def prepare(self, projections):
+    def prepare(self, projections: Any) -> Any:
         """What the statistics of the loss are taken of: float32 `(B, V, D)`.
 
         The projections as they are, or normalised as the loss normalises them.
         """
         return correlations.as_projections(projections)
 
-    def terms(self, projections):
+    def terms(self, projections: Any) -> dict[str, Any]:
         """The terms before weighting, `{name: float32 scalar}`."""
         raise NotImplementedError
 
-    def weights(self, dim):
+    def weights(self, dim: int) -> dict[str, float]:
         """The weights of the terms for `dim` features, `{name: float}`."""
         raise NotImplementedError
 
-    def counts(self, dim):
+    def counts(self, dim: int) -> dict[str, int]:
         """What each term sums over for `dim` features, `{name: int}`."""
         raise NotImplementedError
 
-    def per_feature(self, terms, dim):
+    def per_feature(self, terms: dict[str, Any], dim: int) -> dict[str, Any]:
         """The terms divided by what they sum over, comparable across D.
 
         Args:

@@ -99,14 +99,14 @@ class ReformulatedSSL(MultiViewLoss):
             "redundancy": correlations.off_diagonal(rows, variances),
         }
 
-    def weights(self, dim):
+    def weights(self, dim: int) -> dict[str, float]:
         return {
             "invariance": 1.0,
             "variance": 1.0,
             "redundancy": self.resolve_beta(dim),
         }
 
-    def counts(self, dim):
+    def counts(self, dim: int) -> dict[str, int]:
         return {"invariance": dim, "variance": dim, "redundancy": dim * (dim - 1)}
 
     def get_config(self):

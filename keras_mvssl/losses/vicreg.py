@@ -109,14 +109,14 @@ class VICReg(MultiViewLoss):
             "redundancy": 2.0 / (views * dim) * ops.square(unbiased) * covariance,
         }
 
-    def weights(self, dim):
+    def weights(self, dim: int) -> dict[str, float]:
         return {
             "invariance": self.invariance,
             "variance": self.variance,
             "redundancy": self.covariance,
         }
 
-    def counts(self, dim):
+    def counts(self, dim: int) -> dict[str, int]:
         return {"invariance": 1, "variance": 1, "redundancy": dim - 1}
 
     def get_config(self):

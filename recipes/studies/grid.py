@@ -12,12 +12,12 @@ import dataclasses
 import io
 import json
 import pathlib
-import runpy
 import sys
 import time
 
 import keras
 import numpy as np
+import sizes
 from absl import app
 from absl import flags
 
@@ -27,29 +27,12 @@ from keras_mvssl import records
 from keras_mvssl import training
 from keras_mvssl import workdir
 
-RECIPES = pathlib.Path(__file__).parents[1]
 # Views over which features are averaged in the second probe, for every encoder.
 PROBE_VIEWS = 4
 # A run of fewer epochs is cut into this many, so that there is a curve.
 CURVE = 4
 # What names a setting: its runs differ in the seed.
 SETTING = ("views", "fraction", "projector_dim", "beta")
-# What changes in a recipe for the small size, for two CPU cores and minutes.
-SMALL = {
-    "shapes": dict(augment="device", projector_dim=128, epochs=2),
-    "cifar10": dict(
-        backbone="tiny", projector_dim=128, epochs=1, warmup_epochs=0.1, probe_every=1
-    ),
-}
-# Settings that go with views there, where they are not those of the recipe: what
-# `search.py` found on seed 100 (`recipes/results/search-*.json`).
-SMALL_VIEWS = {
-    "shapes": {
-        2: dict(learning_rate=16e-3, beta={128: 4 / 128}),
-        4: dict(learning_rate=32e-3, beta={128: 4 / 128}),
-        8: dict(learning_rate=16e-3, beta={128: 16 / 128}),
-    }
-}
 
 _own = dict(module_name=sys.argv[0])
 DATASET = flags.DEFINE_enum(
@@ -89,7 +72,7 @@ def main(study, choice=False):
 def open_runs(choice=False):
     """`Runs` as the flags say; those for a `choice` of settings lie apart."""
     dataset, size = DATASET.value, SIZE.value
-    recipe, table = settings_of(dataset, size)
+    recipe, table = sizes.settings_of(dataset, size)
     seeds = range(FIRST_SEED.value, FIRST_SEED.value + SEEDS.value)
     title = f"{dataset}-{size}"
     folder = pathlib.Path(WORKDIR.value).expanduser()
@@ -99,18 +82,6 @@ def open_runs(choice=False):
     runs = Runs(title, recipe, table, folder, seeds, splits, choice)
     runs.check_manifest()
     return runs
-
-
-def settings_of(dataset, size):
-    """The recipe of a data set, and its table from views to settings."""
-    found = runpy.run_path(str(RECIPES / f"{dataset}.py"))
-    recipe, table = found["RECIPE"], found["VIEWS"]
-    if size == "paper":
-        return recipe, table
-    if dataset not in SMALL:
-        raise app.UsageError(f"--dataset={dataset} needs --size=paper.")
-    recipe = dataclasses.replace(recipe, **SMALL[dataset])
-    return recipe, SMALL_VIEWS.get(dataset, table)
 
 
 @dataclasses.dataclass(frozen=True)

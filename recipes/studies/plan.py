@@ -18,6 +18,7 @@ import time
 import grid
 import keras
 import numpy as np
+import sizes
 from absl import app
 from absl import flags
 
@@ -117,7 +118,7 @@ def main(argv):
             f"There are no results of studies on {dataset}, size {size}, in {out}: run "
             f"python recipes/studies/views.py --dataset={dataset} --size={size} first."
         )
-    recipe, table = grid.settings_of(dataset, size)
+    recipe, table = sizes.settings_of(dataset, size)
     splits = mv.data.load(dataset, grid.DATA_DIR.value, image_size=recipe.image_size)
     runs = grid.Runs(f"{dataset}-{size}", recipe, table, None, [0], splits)
     rates = {}
