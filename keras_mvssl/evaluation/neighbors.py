@@ -90,12 +90,34 @@ def nearest(features, queries, k):
     rows, similarities = [], []
     for start in range(0, len(queries), _CHUNK):
         cosines = queries[start : start + _CHUNK] @ features.T
-        best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+        best = _largest(cosines, k)
         near = np.take_along_axis(cosines, best, axis=1)
         order = np.argsort(-near, axis=1, kind="stable")
         rows.append(np.take_along_axis(best, order, axis=1))
         similarities.append(np.take_along_axis(near, order, axis=1))
     return np.concatenate(rows), np.concatenate(similarities)
+
+
+def _largest(values, k):
+    """Columns of the k largest values of each row, `(M, k)`, in any order.
+
+    They lie in the k groups of columns whose largest values are largest.
+    """
+    count = values.shape[1]
+    size = max(int((count / k) ** 0.5), 1)  # as many groups as columns in k of them
+    groups = count // size
+    if groups <= k:
+        return np.argpartition(-values, k - 1, axis=1)[:, :k]
+    largest = values[:, : size * groups].reshape(-1, size, groups).max(axis=1)
+    best = np.argpartition(-largest, k - 1, axis=1)[:, :k]
+    columns = best[:, None] + groups * np.arange(size)[:, None]
+    rest = np.arange(size * groups, count)
+    columns = np.hstack(
+        [columns.reshape(len(best), -1), np.broadcast_to(rest, (len(best), len(rest)))]
+    )
+    among = np.take_along_axis(values, columns, axis=1)
+    kept = np.argpartition(-among, k - 1, axis=1)[:, :k]
+    return np.take_along_axis(columns, kept, axis=1)
 
 
 def _unit(x):

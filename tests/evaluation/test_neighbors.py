@@ -52,6 +52,17 @@ def test_nearest_are_in_order():
     np.testing.assert_allclose(cosines, 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("count", [1, 2, 7, 53, 211])
+def test_nearest_are_the_largest_of_all(count):
+    rng = np.random.default_rng(count)
+    x, queries = rng.normal(size=(count, 8)), rng.normal(size=(30, 8))
+    every, cosines = nearest(x, queries, count)
+    for k in sorted({1, min(3, count), (count + 1) // 2, max(1, count - 1)}):
+        rows, near = nearest(x, queries, k)
+        np.testing.assert_array_equal(rows, every[:, :k])
+        np.testing.assert_array_equal(near, cosines[:, :k])
+
+
 def test_separated_clusters_and_zero_features():
     x = np.repeat(np.eye(3), 10, axis=0)
     y = np.repeat(np.arange(3), 10)
