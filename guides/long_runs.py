@@ -24,8 +24,7 @@ operations of the backends do not compute the same twice, interrupted or not.)
 ## What is kept, and when
 
 A checkpoint, `checkpoint/step-N/`, holds `model.keras` (weights, optimizer with its learning
-rate's position and loss scale, batch normalisation, the step of `RandomViews`; any Keras program
-can load it), the random state of other layers such as dropout, the means of the running epoch,
+rate's position and loss scale, batch normalisation, the step of `RandomViews`), the random state of other layers such as dropout, the means of the running epoch,
 and what callbacks have seen. The order of the images and the views need no saving: they are
 functions of the seed and the step.
 
@@ -60,6 +59,10 @@ srun python recipes/cifar10.py --workdir=runs/first
 ## In your own script
 """
 
+import pathlib
+
+import keras
+
 import keras_mvssl as mv
 
 splits = mv.data.load("shapes")
@@ -88,6 +91,18 @@ encoder.save("runs/mine/encoder.keras")
 
 """
 Started again, the script goes on after the last step that is saved: try Ctrl-C.
+
+## The encoder of a run that has not ended
+
+A recipe writes `encoder.keras` at its end. Until then the encoder is in the checkpoints, which
+Keras loads where `keras_mvssl` is imported.
+"""
+
+newest = max(pathlib.Path("runs/mine/checkpoint").glob("step-*"))
+stopped = keras.saving.load_model(newest / "model.keras")
+stopped.encoder.save("encoder.keras")
+
+"""
 
 ## Precision
 

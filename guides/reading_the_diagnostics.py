@@ -64,9 +64,10 @@ for name, (logs, _) in runs.items():
 |---|---|---|
 | `invariance` | how far views disagree, per feature; 0 is agreement | it does not fall: views share too little, or the rate is too high |
 | `redundancy` | mean squared correlation of two different features | it stays near 1: features repeat each other |
-| `projection_effective_rank` | directions that the projections use, of D | it stays below a few: collapse; `Spectrum` warns |
+| `projection_effective_rank` | directions that the projections use, of D | it stays below a few, or 5 % of D: collapse; `Spectrum` warns |
 | `rankme`, `effective_rank` | directions that the encoder's features use | they fall while the loss falls |
-| `alpha` | decay of the spectrum, eigenvalue ∝ rank^-α; near 1 is good | well above 1: few directions carry all; compare at equal numbers of images |
+| `feature_std` | standard deviation of the encoder's features, their mean | it goes to 0 |
+| `alpha`, `alpha_r_squared` | decay of the spectrum, eigenvalue ∝ rank^-α, near 1 is good; how well that fits | well above 1: few directions carry all; compare at equal numbers of images |
 | `probe_accuracy` | what a linear classifier reads from frozen features, on test images | it is no better than with random weights |
 | `knn_accuracy` | the same without fitting anything | it falls while the probe rises: distances are dominated by nuisance |
 | `views_per_second`, `data_wait` | speed; share of time without data (`Throughput`) | `data_wait` is large |

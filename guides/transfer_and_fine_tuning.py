@@ -18,6 +18,7 @@ import numpy as np
 
 import keras_mvssl as mv
 
+keras.utils.set_random_seed(0)
 images, labels = mv.data.shapes.draw(3000, seed=0)
 test = mv.data.shapes.draw(1000, seed=1)
 
@@ -34,8 +35,8 @@ encoder.save("encoder.keras")
 """
 ## Frozen features
 
-Cheapest, and hard to beat with few labels: extract once, then fit any classifier. With `fraction`
-only that share of each class's labels is used.
+Cheapest: extract once, then fit any classifier. With `fraction` only that share of each class's
+labels is used.
 """
 
 pretrained = keras.saving.load_model("encoder.keras")
@@ -84,6 +85,8 @@ def train(model, rate, epochs):
     return model.evaluate(*test, verbose=0)[1]
 
 
+frozen = mv.evaluation.linear_probe((features[few], labels[few]), test_features)
+print(f"Probe of frozen features: {frozen.accuracy:.1%}")
 pretrained.trainable = False
 tuned = classifier(pretrained)
 print(f"Head alone: {train(tuned, 1e-2, epochs=10):.1%}")

@@ -14,13 +14,19 @@ From nothing to a trained encoder on a folder of images:
 ```
 python3 -m venv .venv
 .venv/bin/pip install -c constraints.txt -e .
-.venv/bin/python recipes/folder.py --data_dir=my_images --image_size=64 --backbone=tiny
+.venv/bin/python recipes/folder.py --data_dir=my_images --image_size=64 --backbone=tiny --epochs=20
 ```
+
+`my_images` is your folder. Without `--backbone=tiny` the encoder is a ResNet-18, which wants a
+GPU, and without `--epochs` it trains for 100; `--augment=device` is faster where the images
+fit into memory.
 
 The folder may hold images directly (no labels, no probe), or one sub-folder for each class; then
 the classes are used by the probe, and a fifth of each is kept for its test. Images of several
 sizes need `--image_size`; what cannot be read is refused by name, or skipped with
-`--on_bad_image=skip`. The run leaves `encoder.keras` and `report.html` in its folder below `runs/`.
+`--on_bad_image=skip`. A folder `train` may have `test` and `unlabelled` beside it. The run leaves
+`encoder.keras` and `report.html` in its folder below `runs/`; the report shows what the encoder
+finds alike.
 
 ## In Python
 
@@ -73,6 +79,20 @@ model = mv.MultiViewModel(encoder, projector, views)
 model.compile(optimizer="adam")
 model.fit(mv.data.batches(splits.pretrain, batch_size=32), epochs=2, verbose=2)
 encoder.save("encoder.keras")
+
+"""
+## Which images are alike
+
+Features of images alone are what `predict` returns. `pretrain` has the images of a folder in the
+sorted order of their paths; with `recipes/evaluate.py --export_features=features.npz` they become
+the array `x_pretrain` of a file.
+"""
+
+features = encoder.predict(splits.pretrain, verbose=0)
+unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+cosines = unit @ unit.T
+names = [path.name for path in sorted(folder.iterdir())]
+print(f"Most like {names[0]}:", [names[i] for i in np.argsort(-cosines[0])[1:4]])
 
 """
 ## Other sizes, other channels

@@ -6,6 +6,19 @@ import os
 # they train the encoders here more than twice as fast. Must precede its import.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+try:
+    import keras  # noqa: F401
+except (ImportError, ValueError) as error:
+    backend = os.environ.get("KERAS_BACKEND")
+    if backend is None:
+        raise
+    raise ImportError(
+        "Keras does not start. KERAS_BACKEND may be 'tensorflow', 'jax' or 'torch', "
+        "and its package must be installed: in a clone of keras_mvssl, with `pip "
+        f"install -c constraints.txt -e '.[jax]'` or '.[torch]'. {error}. "
+        f"Received: KERAS_BACKEND={backend}"
+    ) from error
+
 from keras_mvssl import callbacks
 from keras_mvssl import data
 from keras_mvssl import distribution

@@ -141,8 +141,15 @@ def summarize(results, workdir):
     """Prints what a run has found."""
     if results["probe"]["final"] is not None:
         print("Linear probe, accuracy on the test images:")
-        for name in ("pixels", "random_init", "final"):
-            print(f"  {name.replace('_', ' '):12}{results['probe'][name]:7.1%}")
+        names = {
+            "pixels": "raw pixels",
+            "random_init": "random weights",
+            "final": "pretrained",
+        }
+        for key, name in names.items():
+            print(f"  {name:16}{results['probe'][key]:7.1%}")
+        if results["probe"]["final"] <= results["probe"]["random_init"]:
+            print("No better than random weights: too short a run, or see the views.")
     print(
         f"{results['views_seen']:,} views in {results['seconds']:.0f} s of training "
         f"({results['views_per_second']:,.0f} views/s)"

@@ -203,14 +203,7 @@ def _run(recipe, home, own, known, claim):
     with files.whole(own / "encoder.keras") as path:
         model.encoder.save(path)
     with clock.part("diagnostics"):
-        if splits.train is not None:
-            found = distribution.once(
-                lambda: diagnostics.collect(model.encoder, splits.train, splits.test)
-            )
-        else:
-            if watchers.spectrum.latest is None:  # measured before an interruption
-                watchers.spectrum.measure()
-            found = {"eigenvalues": watchers.spectrum.latest.eigenvalues}
+        found = distribution.once(lambda: _diagnostics(model.encoder, splits))
         with files.whole(own / "diagnostics.npz") as path:
             np.savez_compressed(path, **found)
     probe["final"] = rows[-1].get("probe_accuracy")
@@ -303,7 +296,9 @@ def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         title = pathlib.Path(sys.argv[0]).stem
         given = {name: value for name, value in settings.items() if value is not None}
-        new = tuned(dataclasses.replace(recipe, **given), table or {}, keep=given)
+        new = dataclasses.replace(recipe, **given)
+        new.check()
+        new = tuned(new, table or {}, keep=given)
         run(new, workdir.value or f"runs/{title}-{stamp}", resume.value)
 
     app.run(start)
@@ -320,6 +315,12 @@ def _list_bad_images(splits, folder):
         with files.whole(path) as unfinished:
             unfinished.write_text("\n".join(found) + "\n", encoding="utf-8")
     return len(found)
+
+
+def _diagnostics(encoder, splits):
+    if splits.train is None:
+        return diagnostics.collect_unlabelled(encoder, splits.pretrain)
+    return diagnostics.collect(encoder, splits.train, splits.test)
 
 
 def _baselines(home, of, model, splits):
@@ -339,7 +340,8 @@ def _baselines(home, of, model, splits):
     pixels = keras.Model(images, keras.layers.Flatten()(x))
     accuracies = {}
     for name, encoder in (("pixels", pixels), ("random_init", model.encoder)):
-        print(f"Linear probe on {name.replace('_', ' ')}", end=": ", flush=True)
+        shown = {"random_init": "random weights"}.get(name, "raw pixels")
+        print(f"Linear probe on {shown}", end=": ", flush=True)
         train, test = (
             evaluation.extract_features(encoder, part)
             for part in (splits.train, splits.test)

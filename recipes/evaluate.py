@@ -34,7 +34,9 @@ BATCH = flags.DEFINE_integer(
 SEED = flags.DEFINE_integer("seed", 0, "Seed of held-out and of few labels.")
 OUT = flags.DEFINE_string("out", None, "A JSON file for the results.")
 EXPORT = flags.DEFINE_string(
-    "export_features", None, "An npz file for x_train, y_train, x_test and y_test."
+    "export_features",
+    None,
+    "An npz file for x_train, y_train, x_test and y_test; x_pretrain without labels.",
 )
 
 
@@ -47,7 +49,9 @@ def main(argv):
     encoder = keras.saving.load_model(argv[1], compile=False)
     splits = mv.data.load(DATASET.value, DATA_DIR.value, image_size=IMAGE_SIZE.value)
     if splits.train is None:
-        raise app.UsageError(f"Probes need labels. {splits.name} has none.")
+        _export(x_pretrain=_features_alone(encoder, splits.pretrain))
+        print(f"{splits.name} has no labels, which probes need.")
+        return
     results = {}
 
     def show(name, value, form=".1%"):
@@ -86,14 +90,24 @@ def main(argv):
     show("rankme", found.rankme, ".1f")
     show("effective rank", found.effective_rank, ".1f")
     show("participation ratio", found.participation_ratio, ".1f")
-    if EXPORT.value:
-        names = "x_train", "y_train", "x_test", "y_test"
-        with open(EXPORT.value, "wb") as file:
-            np.savez(file, **dict(zip(names, (*train, *test), strict=True)))
-        print(f"Features: {EXPORT.value}")
+    _export(x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1])
     if OUT.value:
         results = {"encoder": argv[1], "dataset": splits.name, **results}
         records.write_json(pathlib.Path(OUT.value), {**results, **records.provenance()})
+
+
+def _features_alone(encoder, images):
+    """Features of images without labels."""
+    if hasattr(images, "element_spec"):
+        return encoder.predict(images.batch(BATCH.value))
+    return encoder.predict(images, batch_size=BATCH.value)
+
+
+def _export(**arrays):
+    if EXPORT.value:
+        with open(EXPORT.value, "wb") as file:
+            np.savez(file, **arrays)
+        print(f"Features: {EXPORT.value}")
 
 
 def _augmentation(size, splits):

@@ -24,3 +24,10 @@ assert not heavy, heavy
 """
     result = helpers.run_python("-c", code, backend=backend)
     assert result.returncode == 0, result.stderr
+
+
+def test_an_unknown_backend_is_named():
+    result = helpers.run_python("-c", "import keras_mvssl", backend="jx")
+    last = result.stderr.strip().splitlines()[-1]
+    assert "'tensorflow', 'jax' or 'torch'" in last and "pip install" in last
+    assert last.endswith("Received: KERAS_BACKEND=jx")

@@ -150,9 +150,9 @@ class Spectrum(keras.callbacks.Callback):
             return
         self._warned = True
         warnings.warn(
-            f"The {dim} projections use {rank:.1f} directions: they collapse. Try a "
-            "larger `beta`, larger batches, a lower learning rate with warm-up, or "
-            "stronger augmentation; with a small `beta` the directions also come one "
-            "after the other, and it may take longer.",
+            f"The {dim} projections use {rank:.1f} directions. If that does not rise, "
+            "they collapse: try a larger `beta`, larger batches, a lower learning rate "
+            "with warm-up, or stronger augmentation. With a small `beta` directions "
+            "come one after the other, and it may take longer.",
             stacklevel=2,
         )

@@ -116,7 +116,8 @@ def read_array(paths, labels, shape, bad):
     """
     images = np.empty((len(paths), *shape), "uint8")
     good = np.ones(len(paths), bool)
-    print(f"Reading {len(paths)} images from {printable(paths[0].parent.parent)}")
+    folder = os.path.commonpath([path.parent for path in paths])
+    print(f"Reading {len(paths)} images from {printable(folder)}")
     bar = progress.bar(len(paths), "image")
     for index, path in enumerate(paths):
         try:
@@ -175,4 +176,7 @@ def printable(path):
 
 
 def _unreadable(path, error):
-    return ValueError(f"An image cannot be read: {error}. Received: {path}")
+    return ValueError(
+        f"An image cannot be read: {error}. `on_bad_image='skip'` leaves such images "
+        f"out. Received: {path}"
+    )

@@ -27,6 +27,8 @@ def load(name, data_dir, image_size, classes=None):
         names = [*known, "shapes", "imagenet100"]
         near = difflib.get_close_matches(plain, names, n=5, cutoff=0.5)
         hint = f" Did you mean one of {near}?" if near else ""
+        if pathlib.Path(name).expanduser().is_dir():
+            hint = f" Did you mean 'folder:{name}'?"
         raise ValueError(
             "A data set is 'shapes', 'imagenet100', 'folder:PATH', 'npz:PATH' or the "
             f"name of a TFDS data set.{hint} Received: name={name!r}"

@@ -3,12 +3,15 @@
 import numpy as np
 
 from keras_mvssl import evaluation
+from keras_mvssl.evaluation.features import run_in_batches
 from keras_mvssl.evaluation.neighbors import nearest
 
 # Test images on the map of features, and those shown with their neighbours.
 POINTS, QUERIES, NEIGHBORS = 2000, 6, 8
 # Images of a stream that neighbours are sought among.
 FROM_STREAM = 2000
+# Images that are looked at where none have labels.
+UNLABELLED = 10_000
 
 
 def collect(encoder, train, test):
@@ -44,7 +47,34 @@ def collect(encoder, train, test):
     return found
 
 
-def _map(features, labels):
+def collect_unlabelled(encoder, images):
+    """`collect` for images without labels, of which some are taken.
+
+    Args:
+        encoder: A `keras.Model` from images to features.
+        images: `(N, h, w, C)`, or a data set of single images.
+
+    Returns:
+        A dict of arrays: `eigenvalues`, `map`, `map_share`, `queries`, `neighbors` and
+        `searched`.
+    """
+    images = _images(images)[:UNLABELLED]
+    features = run_in_batches(encoder, images, 512)
+    count = min(QUERIES, len(images))
+    rows, _ = nearest(features, features[:count], min(NEIGHBORS + 1, len(images)))
+    # Each is its own nearest, or one that looks the same is.
+    others = [[row for row in line if row != i] for i, line in enumerate(rows)]
+    others = np.array([line[: rows.shape[1] - 1] for line in others], int)
+    return {
+        "eigenvalues": evaluation.covariance_eigenvalues(features),
+        **_map(features),
+        "queries": images[:count],
+        "neighbors": images[others],
+        "searched": len(images),
+    }
+
+
+def _map(features, labels=None):
     rng = np.random.default_rng(0)
     kept = rng.permutation(len(features))[:POINTS]
     x = features[kept].astype("float64")
@@ -53,11 +83,8 @@ def _map(features, labels):
     share = s**2 / max(np.sum(s**2), 1e-30)
     # Two zeros more, for features that have fewer than two directions.
     points = np.hstack([u * s, np.zeros((len(x), 2))])
-    return {
-        "map": points[:, :2],
-        "map_share": np.append(share, [0.0, 0.0])[:2],
-        "map_labels": labels[kept],
-    }
+    found = {"map": points[:, :2], "map_share": np.append(share, [0.0, 0.0])[:2]}
+    return found if labels is None else {**found, "map_labels": labels[kept]}
 
 
 def _confusion(labels, predictions):
@@ -88,7 +115,8 @@ def _neighbors(features, train, test):
 
 
 def _images(data):
-    if not hasattr(data, "element_spec"):
-        return np.asarray(data[0])
-    first = data.take(FROM_STREAM).as_numpy_iterator()
-    return np.stack([image for image, _ in first])
+    """The images of labelled or unlabelled arrays, or the first of a stream."""
+    if hasattr(data, "element_spec"):
+        data = list(data.take(FROM_STREAM).as_numpy_iterator())
+        return np.stack([x[0] if isinstance(x, tuple) else x for x in data])
+    return np.asarray(data[0] if isinstance(data, tuple) else data)

@@ -72,11 +72,13 @@ def scatter(points, labels, names, shares):
 
     Args:
         points: `(N, 2)`.
-        labels: `(N,)` ints.
+        labels: `(N,)` ints, or None.
         names: `{label: name}`.
         shares: Shares of the variance of the two axes.
     """
     figure, axis = _axis()
+    if labels is None:
+        labels = np.zeros(len(points), int)
     classes = np.unique(labels)
     palette = colormaps["tab10" if len(classes) <= 10 else "turbo"]
     dots = []
@@ -88,7 +90,7 @@ def scatter(points, labels, names, shares):
     axis.set(
         xlabel=f"component 1 ({shares[0]:.0%})", ylabel=f"component 2 ({shares[1]:.0%})"
     )
-    if len(classes) <= 20:
+    if names and len(classes) <= 20:
         texts = [names.get(label, label) for label in classes]
         _legend(axis, dots, texts, markerscale=3, **_BESIDE)
     return _png(figure)

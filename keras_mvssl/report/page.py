@@ -61,12 +61,13 @@ def table(header, rows):
     return f"<table>{head}{body}</table>\n"
 
 
-def figure(png, caption="", kind=""):
+def figure(png, caption="", kind="", alt=""):
+    """A picture; `alt` is for those who cannot see it, where the caption is not."""
     data = base64.b64encode(png).decode()
-    caption = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
+    below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
     return (
-        f'<figure><img class="{kind}" alt="" src="data:image/png;base64,{data}">'
-        f"{caption}</figure>\n"
+        f'<figure><img class="{kind}" alt="{text(alt or caption)}" '
+        f'src="data:image/png;base64,{data}">{below}</figure>\n'
     )
 
 
@@ -76,6 +77,7 @@ def thumbnail(image, caption):
         pixels = np.repeat(pixels[..., :1], 3, axis=-1)
     data = base64.b64encode(figures.picture(pixels)).decode()
     image = (
-        f'<img class="pixels" alt="" height="64" src="data:image/png;base64,{data}">'
+        f'<img class="pixels" alt="{text(caption)}" height="64" '
+        f'src="data:image/png;base64,{data}">'
     )
     return f"{image}<br><small>{text(caption)}</small>"

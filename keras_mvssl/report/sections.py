@@ -24,6 +24,8 @@ def results(runs):
     )
     if not any(run.results for run in runs):
         return "<p>The run has not ended.</p>"
+    if all(_probe(run, "final") is None for run in runs):
+        note = "The images have no labels, so that nothing was probed."
     return page.table(["", *columns], rows) + page.note(note)
 
 
@@ -45,14 +47,15 @@ def training(runs):
                 series |= _series(run, x, name, len(runs) > 1, len(accuracies) > 1)
         if series:
             png = figures.curves(series, label, "accuracy", True, _baselines(runs))
-            parts.append(page.figure(png))
+            parts.append(page.figure(png, alt=f"accuracy against {label}"))
     terms = [x for x in ("loss", "invariance", "variance", "redundancy") if x in names]
     for name in terms:
         series = {}
         for run in runs:
             series |= _series(run, "epoch", name, len(runs) > 1, False)
         title = name if name == "loss" else f"{name}, per feature"
-        parts.append(page.figure(figures.curves(series, "epoch", title)))
+        png = figures.curves(series, "epoch", title)
+        parts.append(page.figure(png, alt=f"{title} against epochs"))
     for group, title in (
         (("rankme", "effective_rank", "projection_effective_rank"), "directions used"),
         (("alpha",), "α"),
@@ -62,7 +65,8 @@ def training(runs):
             for name in group:
                 series |= _series(run, "epoch", name, len(runs) > 1, len(group) > 1)
         if series:
-            parts.append(page.figure(figures.curves(series, "epoch", title)))
+            png = figures.curves(series, "epoch", title)
+            parts.append(page.figure(png, alt=f"{title} against epochs"))
     return "".join(parts)
 
 
@@ -104,7 +108,7 @@ def spectrum(runs):
         "fitted to ranks 4 to 100; natural images and features that generalise well "
         "have α near 1 (α-ReQ)."
     )
-    return page.figure(figures.spectra(found)) + page.note(note)
+    return page.figure(figures.spectra(found), alt="eigenspectrum") + page.note(note)
 
 
 def views(runs):
@@ -133,43 +137,53 @@ def _features_of(run):
     given = run.results.get("class_names") or []
     names = {
         int(label): given[label] if label < len(given) else str(label)
-        for label in found["classes"]
+        for label in found.get("classes", ())
     }
+    labels, by_class = found.get("map_labels"), ", by class" if names else ""
     parts = [
         page.figure(
-            figures.scatter(
-                found["map"], found["map_labels"], names, found["map_share"]
-            ),
-            "Principal components of the features, by class",
-        ),
-        page.figure(
-            figures.confusion(found["confusion"], list(names.values())),
-            "Percent of each class predicted as each, by the linear probe",
-        ),
+            figures.scatter(found["map"], labels, names, found["map_share"]),
+            f"Principal components of the features{by_class}",
+        )
     ]
-    rows = []
-    for query, label, near, near_labels in zip(
-        found["queries"],
-        found["query_labels"],
-        found["neighbors"],
-        found["neighbor_labels"],
-        strict=True,
-    ):
-        rows.append(
-            [
-                page.thumbnail(image, names.get(int(x), x))
-                for image, x in zip([query, *near], [label, *near_labels], strict=True)
-            ]
+    if "confusion" in found:
+        parts.append(
+            page.figure(
+                figures.confusion(found["confusion"], list(names.values())),
+                "Percent of each class predicted as each, by the linear probe",
+            )
         )
     header = ["test image", f"nearest of {int(found['searched']):,} training images"]
+    if not names:
+        header = ["image", f"nearest of {int(found['searched']):,}"]
     header += [""] * (found["neighbors"].shape[1] - 1)
-    return "".join(parts) + page.table(header, rows)
+    return "".join(parts) + page.table(header, _neighbors(found, names))
+
+
+def _neighbors(found, names):
+    """Rows of thumbnails: an image, and those nearest to it, with their classes."""
+    pictures = [
+        [query, *near]
+        for query, near in zip(found["queries"], found["neighbors"], strict=True)
+    ]
+    captions = [[""] * len(row) for row in pictures]
+    if names:
+        captions = [
+            [names.get(int(x), x) for x in (label, *near)]
+            for label, near in zip(
+                found["query_labels"], found["neighbor_labels"], strict=True
+            )
+        ]
+    return [
+        [page.thumbnail(image, text) for image, text in zip(*row, strict=True)]
+        for row in zip(pictures, captions, strict=True)
+    ]
 
 
 def time(runs):
     spent = {run.name: run.results.get("time") for run in runs}
     spent = {name: time for name, time in spent.items() if time}
-    return page.figure(figures.bars(spent)) if spent else ""
+    return page.figure(figures.bars(spent), alt="seconds by part") if spent else ""
 
 
 def settings(runs):

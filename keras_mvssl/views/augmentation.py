@@ -185,8 +185,8 @@ def check_channels(augmentation, shape):
     """Refuses colour steps on images `(..., C)` that are not RGB."""
     if augmentation.needs_rgb and shape[-1] != 3:
         raise ValueError(
-            "Saturation, hue and grayscale need RGB images. For other channels, "
-            "use an Augmentation with saturation=0, hue=0, grayscale=0. "
+            "Saturation, hue and grayscale need RGB images, channels last. For other "
+            "channels, use an Augmentation with saturation=0, hue=0, grayscale=0. "
             f"Received: images.shape={tuple(shape)}"
         )
 

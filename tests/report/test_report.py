@@ -165,6 +165,22 @@ def test_diagnostics_of_a_single_feature(tmp_path):
     assert "nearest of 30 training images" in (tmp_path / "report.html").read_text()
 
 
+def test_neighbors_without_labels(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 3), dtype="uint8")
+    images[7] = images[0] // 2  # so that the two are alike
+    encoder = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten()])
+    found = diagnostics.collect_unlabelled(encoder, images)
+    np.testing.assert_array_equal(found["neighbors"][0, 0], images[7])
+    for query, near in zip(found["queries"], found["neighbors"]):
+        assert not (near == query).all(axis=(1, 2, 3)).any()
+    (tmp_path / "config.json").write_text("{}")
+    np.savez(tmp_path / "diagnostics.npz", **found)
+    report.write([tmp_path], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text())
+    assert "nearest of 30" in page.text and "by class" not in page.text
+    assert all("alt" in attributes for tag, attributes in page.tags if tag == "img")
+
+
 def test_command_line(run, tmp_path):
     def call(*arguments):
         return helpers.run_python("-m", "keras_mvssl.report", *arguments, cwd=tmp_path)
