@@ -51,7 +51,7 @@ worth. [Reading the diagnostics](reading_the_diagnostics.md) says what to look a
 ## Save and load
 
 The encoder holds stock Keras layers only. It takes plain images in [0, 255], and the file loads
-in any Keras, on any backend, without this package.
+in Keras 3 on any backend, without this package.
 """
 
 encoder.save("encoder.keras")

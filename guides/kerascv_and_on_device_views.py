@@ -116,7 +116,7 @@ care, and the [README](../README.md#how-fast) has its figures.
 
 Their views have the same distribution but for: antialiasing when a crop shrinks, hue as a rotation
 in YIQ instead of a turn of HSV, and clipping once instead of after each colour step. Where hue is
-strong, as in `"shapes"`, that is visible, and `docstring`s say what was measured. Neither depends
+strong, as in `"shapes"`, that is visible; the docstring of `recipes/shapes.py` says what it costs. Neither depends
 on the number of workers or devices, nor on whether the run was interrupted: a view is a function
-of (seed, step, place in the batch, view).
+of (seed, step, place in the batch, view), and of the number of views.
 """

@@ -9,7 +9,7 @@ Description: Stop, kill and resume a run; checkpoints, precision, and what may g
 """
 A run can be stopped or killed at any moment, and goes on when the same command is started
 again with its `--workdir`. It ends as if it had not been interrupted: with the same weights, to
-the last bit, and the same rows in `metrics.csv`.
+the last bit, and, but for times, the same rows in `metrics.csv`.
 
 ```
 python recipes/cifar10.py --workdir=runs/first    # killed, preempted, out of memory ...
@@ -99,7 +99,7 @@ Keras loads where `keras_mvssl` is imported.
 """
 
 newest = max(pathlib.Path("runs/mine/checkpoint").glob("step-*"))
-stopped = keras.saving.load_model(newest / "model.keras")
+stopped = keras.saving.load_model(newest / "model.keras", compile=False)
 stopped.encoder.save("encoder.keras")
 
 """
@@ -118,7 +118,7 @@ Each line is a test, in `tests/` under the name on the right.
 | What | Happens | Message | Test |
 |---|---|---|---|
 | Killed at any moment | the same command goes on | | `kill.py` |
-| SIGTERM, Ctrl-C | saves the step, ends with code 75 | `Stopped by SIGTERM after step 120, which is saved. To go on, start the same again with --workdir=…` | `test_fitting.py` |
+| SIGTERM, Ctrl-C | saves the step, ends with code 75 | `Stopped by SIGTERM after step 120, which is saved. To go on, start the same again with --workdir=…` | `test_fitting.py`, `test_training.py` |
 | Disk full while saving | goes on; the checkpoint before stays | `A checkpoint could not be saved; training goes on, and the one before stays. OSError: [Errno 28] No space left on device` | `test_fitting.py` |
 | Disk full, `metrics.csv`, TensorBoard and pictures | goes on; rows come with the next epoch | `… could not be written; training goes on.` | `callbacks/test_callbacks.py` |
 | Ended after training, with files missing | started again, it makes them | | `test_training.py` |

@@ -63,8 +63,8 @@ for name, (logs, _) in runs.items():
 | In the logs | Says | Worry when |
 |---|---|---|
 | `invariance` | how far views disagree, per feature; 0 is agreement | it does not fall: views share too little, or the rate is too high |
-| `redundancy` | mean squared correlation of two different features | it stays near 1: features repeat each other |
-| `projection_effective_rank` | directions that the projections use, of D | it stays below a few, or 5 % of D: collapse; `Spectrum` warns |
+| `redundancy` | mean squared correlation of two different features (Barlow Twins) | it stays near 1: features repeat each other |
+| `projection_effective_rank` | directions that the projections use, of D | it stays below 2, or 5 % of D: collapse; `Spectrum` warns |
 | `rankme`, `effective_rank` | directions that the encoder's features use | they fall while the loss falls |
 | `feature_std` | standard deviation of the encoder's features, their mean | it goes to 0 |
 | `alpha`, `alpha_r_squared` | decay of the spectrum, eigenvalue ∝ rank^-α, near 1 is good; how well that fits | well above 1: few directions carry all; compare at equal numbers of images |
@@ -74,7 +74,8 @@ for name, (logs, _) in runs.items():
 
 With TensorFlow on a CPU, after three epochs: loss 20.2 and 1.0, probe 34.2 % and 26.3 %, directions
 of the projections 17.3 and 1.1. The loss of β = 0 is the lower one, and its features are the poorer
-ones: *never compare losses of different β, D or V.* The terms are per feature, and may be compared.
+ones: *never compare losses of different β, D or V.* The terms are per feature, and may be compared
+across β and D; with V = 2, which compares pairs of views, they mean something else.
 
 ## The spectrum
 """

@@ -71,7 +71,7 @@ few = np.arange(500)
 
 def classifier(encoder):
     inputs = keras.Input((32, 32, 3))
-    logits = keras.layers.Dense(10)(encoder(inputs, training=False))
+    logits = keras.layers.Dense(10)(encoder(inputs))
     return keras.Model(inputs, logits)
 
 
@@ -109,7 +109,7 @@ for the head alone, 63.6 % for all of it, and 58.9 % from random weights.
 ## In other programs
 
 `encoder.keras` holds stock Keras layers: it loads without this package, on any backend, whichever
-trained it, with features equal to about 1e-6. Give it plain images in [0, 255].
+trained it, with features equal to 1e-4. Give it plain images in [0, 255].
 
 `encoder.export` writes it for programs without Keras:
 

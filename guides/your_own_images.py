@@ -43,7 +43,7 @@ from PIL import Image
 import keras_mvssl as mv
 
 drawn, classes = mv.data.shapes.draw(64, seed=3)
-folder = pathlib.Path("my_images")
+folder = pathlib.Path("drawn_images")
 folder.mkdir(exist_ok=True)
 for i, pixels in enumerate(drawn):
     side = 32 if i % 2 else 48
@@ -83,18 +83,24 @@ encoder.save("encoder.keras")
 """
 ## Which images are alike
 
-Features of images alone are what `predict` returns. `pretrain` has the images of a folder in the
-sorted order of their paths; with `recipes/evaluate.py --export_features=features.npz` they become
-the array `x_pretrain` of a file.
+Features of images alone are what `predict` returns. Here `pretrain` has the images in the sorted
+order of their paths: the folder has no classes, of which some would be kept for a test; all are
+good; and they fit into memory (a stream is permuted).
 """
 
 features = encoder.predict(splits.pretrain, verbose=0)
 unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-cosines = unit @ unit.T
-names = [path.name for path in sorted(folder.iterdir())]
-print(f"Most like {names[0]}:", [names[i] for i in np.argsort(-cosines[0])[1:4]])
+names = [path.name for path in sorted(folder.glob("*.png"))]
+near = np.argsort(-(unit @ unit[0]))
+print(f"Most like {names[0]}:", [names[i] for i in near[1:4]])
 
 """
+From a shell, the same features in a file:
+
+```
+python recipes/evaluate.py encoder.keras --dataset=folder:drawn_images --image_size=32 --export_features=features.npz
+```
+
 ## Other sizes, other channels
 
 `TinyResNet` and `ResNet18(stem="cifar")` suit 32 to 96 pixels, `ResNet18(stem="imagenet")` and
@@ -121,7 +127,8 @@ model.fit(mv.data.batches(bands, batch_size=32), epochs=1, verbose=2)
 
 Any functional or Sequential `keras.Model` from images in [0, 255] to pooled features `(N, F)`.
 Normalising is its first layer, so that the saved encoder takes plain images. Models of
-`keras.applications` with `pooling="avg"`, and their pretrained weights, fit as well.
+`keras.applications` that normalise within, such as EfficientNetV2 and MobileNetV3, fit as well, with
+`include_top=False, pooling="avg"`.
 """
 
 
@@ -145,8 +152,7 @@ def my_encoder(input_shape):
 
 A `keras.losses.Loss` on projections `(B, V, D)`; `y_true` means nothing. It sees the whole batch,
 of all devices. This one is the spectral contrastive loss of HaoChen et al. (2021), on mean views: views
-of an image are alike, different images are orthogonal. Return shape `(1,)`: scalars are not scaled
-by TensorFlow on several devices.
+of an image are alike, different images are orthogonal.
 """
 
 
@@ -160,7 +166,7 @@ class SpectralContrastive(keras.losses.Loss):
         mean = total / views
         products = ops.square(ops.matmul(mean, ops.transpose(mean)))
         others = ops.sum(products) - ops.sum(ops.square(ops.sum(mean * mean, axis=1)))
-        return ops.reshape(others / (batch * (batch - 1)) - 2 * alike, (1,))
+        return others / (batch * (batch - 1)) - 2 * alike
 
 
 encoder = my_encoder((32, 32, 3))

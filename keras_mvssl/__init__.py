@@ -1,5 +1,6 @@
 """Self-supervised learning from multiple views, in Keras 3."""
 
+import importlib
 import os
 
 # TensorFlow turns its oneDNN kernels on by itself only on some processors. On others
@@ -9,13 +10,13 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 try:
     import keras  # noqa: F401
 except (ImportError, ValueError) as error:
-    backend = os.environ.get("KERAS_BACKEND")
-    if backend is None:
+    if getattr(error, "name", None) == "keras":
         raise
+    backend = os.environ.get("KERAS_BACKEND")
     raise ImportError(
-        "Keras does not start. KERAS_BACKEND may be 'tensorflow', 'jax' or 'torch', "
-        "and its package must be installed: in a clone of keras_mvssl, with `pip "
-        f"install -c constraints.txt -e '.[jax]'` or '.[torch]'. {error}. "
+        "Keras does not start. KERAS_BACKEND may be 'tensorflow' (if not set), 'jax' "
+        "or 'torch', and its package must be installed: in a clone of keras_mvssl, with "
+        f"`pip install -c constraints.txt -e '.[jax]'` or '.[torch]'. {error}. "
         f"Received: KERAS_BACKEND={backend}"
     ) from error
 
@@ -43,3 +44,10 @@ __all__ = [
     "views",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    # What draws and writes is imported where it is used.
+    if name in ("report", "training"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

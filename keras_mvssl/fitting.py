@@ -25,7 +25,7 @@ def fit(
     checkpoint: Checkpoint,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
-) -> keras.callbacks.History:
+) -> int:
     """Trains as `model.fit`, from where a `Checkpoint` was left.
 
     Where the stream is a function of its step, as those of `keras_mvssl.data` are, and

@@ -48,16 +48,25 @@ def main(argv):
             raise app.UsageError(f"--{flag.name}={flag.value}: no such folder.")
     encoder = keras.saving.load_model(argv[1], compile=False)
     splits = mv.data.load(DATASET.value, DATA_DIR.value, image_size=IMAGE_SIZE.value)
-    if splits.train is None:
-        _export(x_pretrain=_features_alone(encoder, splits.pretrain))
-        print(f"{splits.name} has no labels, which probes need.")
-        return
     results = {}
 
     def show(name, value, form=".1%"):
         results[name] = value
         print(f"{name:40}{value:>10{form}}", flush=True)
 
+    if splits.train is None:
+        print(f"{splits.name} has no labels, which probes need.")
+        features = _features_alone(encoder, splits.pretrain)
+        _spectrum(features, show)
+        _export(x_pretrain=features)
+    else:
+        _probes(encoder, splits, show)
+    if OUT.value:
+        results = {"encoder": argv[1], "dataset": splits.name, **results}
+        records.write_json(pathlib.Path(OUT.value), {**results, **records.provenance()})
+
+
+def _probes(encoder, splits, show):
     train, test = (
         mv.evaluation.extract_features(encoder, part, BATCH.value)
         for part in (splits.train, splits.test)
@@ -84,23 +93,26 @@ def main(argv):
     for k in (20, 200):
         if k <= len(train[0]):
             show(f"{k} neighbours", mv.evaluation.knn(train, test, k=k).accuracy)
-    found = mv.evaluation.spectrum(train[0])
+    _spectrum(train[0], show)
+    _export(x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1])
+
+
+def _spectrum(features, show):
+    found = mv.evaluation.spectrum(features)
     if found.power_law is not None:
         show("alpha", found.power_law.alpha, ".2f")
     show("rankme", found.rankme, ".1f")
     show("effective rank", found.effective_rank, ".1f")
     show("participation ratio", found.participation_ratio, ".1f")
-    _export(x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1])
-    if OUT.value:
-        results = {"encoder": argv[1], "dataset": splits.name, **results}
-        records.write_json(pathlib.Path(OUT.value), {**results, **records.provenance()})
 
 
 def _features_alone(encoder, images):
-    """Features of images without labels."""
+    """Features of images without labels, float32."""
     if hasattr(images, "element_spec"):
-        return encoder.predict(images.batch(BATCH.value))
-    return encoder.predict(images, batch_size=BATCH.value)
+        features = encoder.predict(images.batch(BATCH.value))
+    else:
+        features = encoder.predict(images, batch_size=BATCH.value)
+    return np.asarray(features, "float32")
 
 
 def _export(**arrays):

@@ -113,7 +113,7 @@ def commands(pattern):
     return sorted(find("\n".join(pages)) - find("\n".join(in_full)))
 
 
-OF_RECIPES = commands(r"recipes/\w+\.py(?: --[^\s`]+)+")
+OF_RECIPES = commands(r"recipes/(?!evaluate)\w+\.py(?: --[^\s`]+)+")
 OF_STUDIES = commands(r"recipes/studies/\w+\.py(?: --[^\s`]+)+")
 ON_RUNS = commands(r"(?:-m keras_mvssl\.report|recipes/evaluate\.py)(?: [^\s`]+)+")
 
@@ -125,6 +125,7 @@ def user(tmp_path_factory):
     few = {"train": [0, 1] * 200, "test": [0, 1] * 20}
     stand_ins.write_tfds("cifar10", few, home / "tensorflow_datasets")
     stand_ins.write_folder(home / "my_images", 150, (48, 64))
+    stand_ins.write_folder(home / "drawn_images", 20, (48, 64))
     return home
 
 
@@ -156,6 +157,6 @@ def test_commands_on_runs_run(user):
     for run in ("first", "second"):
         run_command(f"recipes/shapes.py --workdir=runs/{run}", user)
     shutil.copy(user / "runs/first/encoder.keras", user)
-    assert len(ON_RUNS) == 4
+    assert len(ON_RUNS) == 5
     for command in ON_RUNS:
         run_command(command.replace("RUN", "runs/first"), user)

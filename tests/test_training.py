@@ -43,7 +43,7 @@ def test_run_leaves_everything_in_its_folder(recipe, tmp_path, labelled, capsys)
     workdir = tmp_path / "run"
     results = training.run(recipe, workdir)
     printed = capsys.readouterr().out
-    assert "random init" in printed and str(workdir / "encoder.keras") in printed
+    assert "random weights" in printed and str(workdir / "encoder.keras") in printed
     names = {path.name for path in (workdir / "tensorboard").iterdir()}
     assert names > {"embedding.tsv", "labels.tsv", "sprite.png"}
 
@@ -234,7 +234,7 @@ def test_an_interrupted_run_goes_on(short, tmp_path, capsys, monkeypatch):
 
     # The workers do not change the result; what was computed is not repeated.
     results = training.run(dataclasses.replace(short, checkpoint_steps=2), workdir)
-    assert "random init: " not in capsys.readouterr().out.split("Epoch")[0]
+    assert "Linear probe on" not in capsys.readouterr().out.split("Epoch")[0]
     for name in ("loss_final", "steps", "views_seen", "updates", "probe"):
         assert results[name] == whole[name]
     one, other = (

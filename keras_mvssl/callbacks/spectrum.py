@@ -37,7 +37,7 @@ class Spectrum(keras.callbacks.Callback):
         batch_size: int. Images per forward pass.
 
     Attributes:
-        latest: The latest `evaluation.Spectrum` of the features.
+        latest: The latest result of `evaluation.spectrum`, of the features.
 
     Example:
 

@@ -31,6 +31,7 @@ class BadImages:
     def meet(self, error):
         """Raises an error, a ValueError, or notes it."""
         if self.policy == "error":
+            error.add_note("on_bad_image='skip' leaves such images out.")
             raise error
         if str(error) not in self.found:
             self.found.append(str(error))
@@ -116,7 +117,7 @@ def read_array(paths, labels, shape, bad):
     """
     images = np.empty((len(paths), *shape), "uint8")
     good = np.ones(len(paths), bool)
-    folder = os.path.commonpath([path.parent for path in paths])
+    folder = os.path.commonpath([path.parent for path in paths]) or "."
     print(f"Reading {len(paths)} images from {printable(folder)}")
     bar = progress.bar(len(paths), "image")
     for index, path in enumerate(paths):
@@ -176,7 +177,4 @@ def printable(path):
 
 
 def _unreadable(path, error):
-    return ValueError(
-        f"An image cannot be read: {error}. `on_bad_image='skip'` leaves such images "
-        f"out. Received: {path}"
-    )
+    return ValueError(f"An image cannot be read: {error}. Received: {path}")

@@ -43,7 +43,7 @@ def write(folders: Sequence[str | os.PathLike], path: str | os.PathLike) -> None
         ("Training", sections.training(runs)),
         ("Spectrum", sections.spectrum(runs)),
         ("Views", sections.views(runs)),
-        ("Features of the test images", sections.features(runs)),
+        ("Features", sections.features(runs)),
         ("Where time went", sections.time(runs)),
         ("Settings", sections.settings(runs)),
     ]

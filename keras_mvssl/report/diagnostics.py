@@ -58,7 +58,9 @@ def collect_unlabelled(encoder, images):
         A dict of arrays: `eigenvalues`, `map`, `map_share`, `queries`, `neighbors` and
         `searched`.
     """
-    images = _images(images)[:UNLABELLED]
+    images = _images(images)
+    some = np.random.default_rng(0).permutation(len(images))[:UNLABELLED]
+    images = images[some]
     features = run_in_batches(encoder, images, 512)
     count = min(QUERIES, len(images))
     rows, _ = nearest(features, features[:count], min(NEIGHBORS + 1, len(images)))

@@ -25,6 +25,8 @@ def runs():
             probe = result["probe"]
             names = ("pixels", "random_init", "final")
             maker = result.get("augment", "kerascv")  # Older files had no choice.
+            if result["dataset"] == "cifar10" and "augment" not in result:
+                command += " --augment=kerascv"  # was the default then
             cells = [f"`{command}`", maker, result["backend"]]
             lines.append(_row(cells + [_percent(probe[name]) for name in names]))
     return "\n".join(lines)

@@ -112,8 +112,8 @@ class Runs:
         folder: Where the runs are.
         seeds: Seeds of each setting.
         splits: The data, of `data.load`.
-        choice: Whether settings are chosen by these runs. Then only training images
-            are probed, at the end.
+        choice: Whether settings are chosen by these runs: by a probe at their end, on
+            training images that its classifier did not see.
     """
 
     def __init__(self, title, recipe, table, folder, seeds, splits, choice=False):

@@ -11,8 +11,9 @@ setting reaches an error. Seconds are those of training.
 
 Poster, "Pareto frontier"; figure 5 of the paper. On shapes, small size, two CPU cores
 with TensorFlow, 3 seeds: seconds after the other studies. 4 views, on an eighth to all
-of the images, are the frontier; the errors that 2 views on all images reach, down to
-35 %, take 4 views 1.8 to 3.0 times less training, and 4.1 to 9.8 times fewer images.
+of the images, are the frontier of error and seconds. The errors that 2 views on all
+images reach, down to 35 %, take 4 views 1.8 to 3.0 times less training, and 4.1 to 9.8
+times fewer images seen.
 """
 
 import csv
