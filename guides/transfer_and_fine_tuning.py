@@ -62,8 +62,8 @@ print(f"Mean of 4 views: {mv.evaluation.linear_probe(*averaged).accuracy:.1%}")
 ## Fine-tuning
 
 With more labels, train the encoder too: first the new head alone, so that its random weights do
-not spoil the features, then all at a tenth of the rate. `training=False` keeps the statistics of
-batch normalisation, which suits few labels.
+not spoil the features, then all at a tenth of the rate. `trainable = False` keeps the statistics
+of batch normalisation as well.
 """
 
 few = np.arange(500)

@@ -15,8 +15,8 @@ except (ImportError, ValueError) as error:
     backend = os.environ.get("KERAS_BACKEND")
     raise ImportError(
         "Keras does not start. KERAS_BACKEND may be 'tensorflow' (if not set), 'jax' "
-        "or 'torch', and its package must be installed: in a clone of keras_mvssl, with "
-        f"`pip install -c constraints.txt -e '.[jax]'` or '.[torch]'. {error}. "
+        "or 'torch', and its package must be installed: in a clone of keras_mvssl, "
+        f"with `pip install -c constraints.txt -e '.[jax]'` or '.[torch]'. {error}. "
         f"Received: KERAS_BACKEND={backend}"
     ) from error
 
