@@ -21,6 +21,13 @@ from keras_mvssl import checkpoints
 from keras_mvssl import distribution
 from keras_mvssl.files import whole
 
+# What the probes of a run are called where they are shown.
+PROBES = {
+    "pixels": "raw pixels",
+    "random_init": "random weights",
+    "final": "pretrained",
+}
+
 
 def results(recipe, model):
     """Settings that belong to a result; None for those that the loss has not."""
@@ -141,12 +148,7 @@ def summarize(results, workdir):
     """Prints what a run has found."""
     if results["probe"]["final"] is not None:
         print("Linear probe, accuracy on the test images:")
-        names = {
-            "pixels": "raw pixels",
-            "random_init": "random weights",
-            "final": "pretrained",
-        }
-        for key, name in names.items():
+        for key, name in PROBES.items():
             print(f"  {name:16}{results['probe'][key]:7.1%}")
         if results["probe"]["final"] <= results["probe"]["random_init"]:
             print("No better than random weights: too short a run, or see the views.")

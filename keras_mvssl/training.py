@@ -340,8 +340,7 @@ def _baselines(home, of, model, splits):
     pixels = keras.Model(images, keras.layers.Flatten()(x))
     accuracies = {}
     for name, encoder in (("pixels", pixels), ("random_init", model.encoder)):
-        shown = {"random_init": "random weights"}.get(name, "raw pixels")
-        print(f"Linear probe on {shown}", end=": ", flush=True)
+        print(f"Linear probe on {records.PROBES[name]}", end=": ", flush=True)
         train, test = (
             evaluation.extract_features(encoder, part)
             for part in (splits.train, splits.test)
