@@ -6,7 +6,8 @@ For 2, 4 and 8 views: first the learning rate, at β = 4/D, then c of β = c/D a
 rate. What is compared is a probe on training images that its classifier did not see;
 test images have no say. Writes a table; `SMALL_VIEWS` in `sizes.py` holds what it
 found. On shapes the rates were lower and the scales fewer at first; both were widened,
-on the same seed, where the best lay at an edge. That of 4 views still does.
+on the same seed, where the best lay at an edge. That of 4 views still does; on CIFAR-10
+that of 2 views, whose accuracy hardly depends on the rate: 41.2 to 40.4 %.
 """
 
 import grid
