@@ -36,6 +36,22 @@ def build_model(recipe, augmentation, image_shape):
         return models.MultiViewModel(encoder, projector, layer)
 
 
+def steps_per_epoch(recipe, whole):
+    """Steps of an epoch, whole executions of them; `whole` is None if not known."""
+    steps = recipe.steps_per_epoch or whole
+    if steps is None:
+        raise ValueError(
+            "The number of images is not known: say how long an epoch is with "
+            "`steps_per_epoch`. Received: steps_per_epoch=None"
+        )
+    if steps < recipe.steps_per_execution:
+        raise ValueError(
+            f"An epoch of {steps} steps has none of so many. "
+            f"Received: steps_per_execution={recipe.steps_per_execution}"
+        )
+    return steps - steps % recipe.steps_per_execution
+
+
 def compile_model(model, recipe, steps_per_epoch):
     """Compiles with a recipe's loss and optimizer, warm-up and cosine decay."""
     total = steps_per_epoch * recipe.epochs

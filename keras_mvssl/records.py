@@ -81,12 +81,6 @@ def config(recipe, augmentation, steps, splits):
     }
 
 
-def baseline(config):
-    """What the probes of a run on pixels and on random weights depend on."""
-    names = ("labelled_data", "seed", "backbone", "stem", "precision", "backend")
-    return json.loads(json.dumps({name: config[name] for name in names}))
-
-
 def identity(data):
     """What tells data from others: count, shape, and checksums of some where known."""
     if data is None:
@@ -142,6 +136,19 @@ def describe(recipe, splits, model, steps):
         f"{model.encoder.count_params():,} parameters, projector of "
         f"{recipe.projector_dim}; Keras on {backend}, {device}"
     )
+
+
+def list_bad_images(splits, folder):
+    """Adds to the list of this and earlier starts, and returns how many there are."""
+    path = folder / "bad_images.txt"
+    found = [x.encode("utf-8", "backslashreplace").decode() for x in splits.bad_images]
+    if path.exists():
+        found = [*path.read_text(encoding="utf-8").splitlines(), *found]
+    found = list(dict.fromkeys(found))
+    if found:
+        with whole(path) as unfinished:
+            unfinished.write_text("\n".join(found) + "\n", encoding="utf-8")
+    return len(found)
 
 
 def summarize(results, workdir):

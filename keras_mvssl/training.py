@@ -17,10 +17,10 @@ import numpy as np
 from absl import app
 from absl import flags
 
+from keras_mvssl import baselines
 from keras_mvssl import command_line
 from keras_mvssl import data
 from keras_mvssl import distribution
-from keras_mvssl import evaluation
 from keras_mvssl import files
 from keras_mvssl import fitting
 from keras_mvssl import parts
@@ -41,9 +41,6 @@ from keras_mvssl.records import provenance
 from keras_mvssl.report import diagnostics
 
 __all__ = ["Recipe", "main", "provenance", "run", "tuned"]
-
-# Raw pixels are probed at this size at most, so that the probe stays affordable.
-PIXELS = 32
 
 
 def run(
@@ -168,7 +165,7 @@ def _run(recipe, home, own, known, claim):
 
     with clock.part("data and model"):
         model = parts.build_model(recipe, augmentation, splits.image_shape)
-        steps = _steps_per_epoch(recipe, make_stream(0).steps_per_epoch)
+        steps = parts.steps_per_epoch(recipe, make_stream(0).steps_per_epoch)
     parts.compile_model(model, recipe, steps)
     config = records.config(recipe, augmentation, steps, splits)
     if known is not None:
@@ -178,12 +175,15 @@ def _run(recipe, home, own, known, claim):
     )
     records.describe(recipe, splits, model, steps)
     with clock.part("probes of the baselines"):
-        of = records.baseline(config)
-        probe = distribution.once(lambda: _baselines(home, of, model, splits))
+        of = baselines.describe(config)
+        found = baselines.find(home, of)
+        probe = distribution.once(
+            lambda: baselines.measure(model.encoder, splits, found)
+        )
     if known is None:
         claim()
     if known is None or own != home:
-        records.write_json(own / "baselines.json", {"of": of, "probe": probe})
+        baselines.write(own, of, probe)
         records.write_json(own / "config.json", config)
     try:
         with clock.part("probes and logs"):
@@ -197,7 +197,7 @@ def _run(recipe, home, own, known, claim):
                 verbose=progress.verbosity(),
             )
     finally:
-        bad_images = _list_bad_images(splits, own)
+        bad_images = records.list_bad_images(splits, own)
     throughput, rows = watchers.throughput, watchers.metrics.rows
     clock.move("probes and logs", "training", throughput.seconds)
     with files.whole(own / "encoder.keras") as path:
@@ -227,21 +227,6 @@ def _run(recipe, home, own, known, claim):
         report.write([own], path)
     records.summarize(results, own)
     return results
-
-
-def _steps_per_epoch(recipe, whole):
-    steps = recipe.steps_per_epoch or whole
-    if steps is None:
-        raise ValueError(
-            "The number of images is not known: say how long an epoch is with "
-            "`steps_per_epoch`. Received: steps_per_epoch=None"
-        )
-    if steps < recipe.steps_per_execution:
-        raise ValueError(
-            f"An epoch of {steps} steps has none of so many. "
-            f"Received: steps_per_execution={recipe.steps_per_execution}"
-        )
-    return steps - steps % recipe.steps_per_execution
 
 
 def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -> None:
@@ -304,47 +289,7 @@ def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -
     app.run(start)
 
 
-def _list_bad_images(splits, folder):
-    """Adds to the list of this and earlier starts, and returns how many there are."""
-    path = folder / "bad_images.txt"
-    found = [x.encode("utf-8", "backslashreplace").decode() for x in splits.bad_images]
-    if path.exists():
-        found = [*path.read_text(encoding="utf-8").splitlines(), *found]
-    found = list(dict.fromkeys(found))
-    if found:
-        with files.whole(path) as unfinished:
-            unfinished.write_text("\n".join(found) + "\n", encoding="utf-8")
-    return len(found)
-
-
 def _diagnostics(encoder, splits):
     if splits.train is None:
         return diagnostics.collect_unlabelled(encoder, splits.pretrain)
     return diagnostics.collect(encoder, splits.train, splits.test)
-
-
-def _baselines(home, of, model, splits):
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads((home / "baselines.json").read_text(encoding="utf-8"))
-        if known["of"] == of:
-            return known["probe"]
-    if splits.train is None:
-        print("There are no labels, so there are no probes.")
-        return {"pixels": None, "random_init": None}
-    images = keras.Input(splits.image_shape)
-    x = keras.layers.Rescaling(1 / 255)(images)
-    if max(splits.image_shape[:2]) > PIXELS:
-        x = keras.layers.Resizing(
-            PIXELS, PIXELS, antialias=True, data_format="channels_last"
-        )(x)
-    pixels = keras.Model(images, keras.layers.Flatten()(x))
-    accuracies = {}
-    for name, encoder in (("pixels", pixels), ("random_init", model.encoder)):
-        print(f"Linear probe on {records.PROBES[name]}", end=": ", flush=True)
-        train, test = (
-            evaluation.extract_features(encoder, part)
-            for part in (splits.train, splits.test)
-        )
-        accuracies[name] = evaluation.linear_probe(train, test).accuracy
-        print(f"{accuracies[name]:.1%}")
-    return accuracies

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 
+from keras_mvssl import baselines
 from keras_mvssl import checkpoints
 
 RESUME = ("auto", "never", "must")
@@ -78,7 +79,7 @@ def find(workdir, resume):
 
 def _others(workdir):
     """Files that were not left by a run that ended as it began."""
-    own = {LOCK, "baselines.json"}
+    own = {LOCK, baselines.FILE}
     return [
         p
         for p in workdir.iterdir()

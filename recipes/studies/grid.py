@@ -22,6 +22,7 @@ from absl import app
 from absl import flags
 
 import keras_mvssl as mv
+from keras_mvssl import baselines
 from keras_mvssl import distribution
 from keras_mvssl import records
 from keras_mvssl import training
@@ -205,12 +206,20 @@ class Runs:
         return [read(folder) for _, folder in plan]
 
     def _share_baselines(self, recipe, folder):
-        """Probes of pixels and of a seed's random weights are made once."""
-        known = next(self.folder.glob(f"*,seed={recipe.seed}/baselines.json"), None)
-        if known is not None and not folder.exists():
-            folder.mkdir()
-            content = json.loads(known.read_text(encoding="utf-8"))
-            records.write_json(folder / "baselines.json", content)
+        """Probes of pixels, and of a seed's random weights, are made once."""
+        known = [
+            json.loads(path.read_text(encoding="utf-8"))
+            for path in self.folder.glob(f"*/{baselines.FILE}")
+        ]
+        if folder.exists() or not known:
+            return
+        found = max(known, key=lambda x: x["of"]["seed"] == recipe.seed)
+        of, accuracies = found["of"], found["probe"]
+        if of["seed"] != recipe.seed:
+            of["seed"] = recipe.seed
+            del accuracies["random_init"]
+        folder.mkdir()
+        baselines.write(folder, of, accuracies)
 
     def found(self):
         """All finished runs with these seeds."""

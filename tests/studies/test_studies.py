@@ -13,6 +13,7 @@ from absl import app
 from absl import flags
 
 import helpers
+from keras_mvssl import baselines
 from keras_mvssl import callbacks
 from keras_mvssl import data
 from keras_mvssl import parts
@@ -105,6 +106,28 @@ def test_random_weights_are_those_of_the_seed(recipe):
 
     for one, other in zip(weights(), weights(views=8, projector_dim=16)):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_pixels_are_probed_once_and_random_weights_for_each_seed(
+    open_runs, monkeypatch
+):
+    probed, measure = [], baselines.measure
+
+    def count(encoder, splits, known):
+        probed.append({"pixels", "random_init"} - known.keys())
+        return measure(encoder, splits, known)
+
+    monkeypatch.setattr(baselines, "measure", count)
+    runs = open_runs(seeds=(0, 1))
+    found = runs.run([dict(views=2), dict(views=3)])
+    assert probed == [{"pixels", "random_init"}, set(), {"random_init"}, set()]
+    alone = open_runs("alone", seeds=(1,)).run([dict(views=2)])
+    for run in found:
+        if run.seed == 1:
+            for name in ("pixels", "random_init"):
+                expected = alone[0].results["probe"][name]
+                assert run.results["probe"][name] == expected
 
 
 def test_another_version_is_refused(open_runs, recipe, monkeypatch):
