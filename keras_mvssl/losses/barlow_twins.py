@@ -103,10 +103,8 @@ class BarlowTwins(MultiViewLoss):
         return resolve_beta(self.beta, dim)
 
     def prepare(self, projections: Any) -> Any:
-        z = super().prepare(projections)
-        if self.l2_normalize:
-            z = correlations.normalize_rows(z)
-        return correlations.standardize(z, per_view=self.standardization == "per_view")
+        z = self._rows(projections)
+        return correlations.standardize(z, per_view=self._per_view)
 
     def terms(self, projections: Any) -> dict[str, Any]:
         """The two parts whose weighted sum is the loss.
@@ -118,9 +116,10 @@ class BarlowTwins(MultiViewLoss):
             `{"invariance": ..., "redundancy": ...}`, float32 scalars: sums over D
             features and over D(D-1) ordered pairs of features.
         """
-        z = self.prepare(projections)
+        z = self._rows(projections)
         views = z.shape[1]
         if self.pairing == "mean" and views > 2:
+            z = correlations.standardize(z, per_view=self._per_view)
             diagonal = correlations.diagonal_with_mean(z)
             return {
                 "invariance": ops.sum(ops.square(1.0 - diagonal)) / views,
@@ -128,8 +127,16 @@ class BarlowTwins(MultiViewLoss):
                     ops.mean(z, axis=1), ops.mean(diagonal, axis=0)
                 ),
             }
-        invariance, redundancy = correlations.pairs(z)
+        invariance, redundancy = correlations.pairs(z, per_view=self._per_view)
         return {"invariance": invariance, "redundancy": redundancy}
+
+    @property
+    def _per_view(self):
+        return self.standardization == "per_view"
+
+    def _rows(self, projections):
+        z = super().prepare(projections)
+        return correlations.normalize_rows(z) if self.l2_normalize else z
 
     def weights(self, dim: int) -> dict[str, float]:
         return {"invariance": 1.0, "redundancy": self.resolve_beta(dim)}

@@ -17,6 +17,9 @@ EPSILON = 1e-5
 # matrices (V, B) x (B, V), or faster: measured on a CPU with B = 256 on each backend.
 FEW_VIEWS = 8
 
+# Numbers of all pairs that are worked on at a time: 4 MiB, which a CPU's caches hold.
+PART = 2**20
+
 
 def as_projections(y_pred):
     """Checks the shape of projections and casts them to float32.
@@ -70,9 +73,10 @@ def center(z, per_view=False):
             B·V rows.
     """
     axis = 0 if per_view else (0, 1)
-    z = z - ops.mean(z, axis=axis, keepdims=True)
     # The mean of equal numbers is a little off in float32. Left in, that would make a
-    # constant feature, once standardised, one of variance 1 that views agree on.
+    # constant feature, once standardised, one of variance 1 that views agree on. The
+    # second mean takes that out, and whatever a gradient through the first would add.
+    z = z - ops.stop_gradient(ops.mean(z, axis=axis, keepdims=True))
     return z - ops.mean(z, axis=axis, keepdims=True)
 
 
@@ -117,20 +121,23 @@ def off_diagonal(x, mean_squares):
     return ops.sum(ops.square(gram)) - ops.sum(ops.square(mean_squares))
 
 
-def pairs(z):
+def pairs(z, per_view=False):
     """Means over all pairs of views of Σᵢ (1 - C^{ab}ᵢᵢ)² and of Σ_{i≠j} (C^{ab}ᵢⱼ)².
 
+    C^{ab} = zᵃᵀ zᵇ / B of standardised views.
+
     Args:
-        z: Standardised projections `(B, V, D)`; C^{ab} = zᵃᵀ zᵇ / B.
+        z: Projections `(B, V, D)`.
+        per_view: As for `standardize`.
 
     Returns:
         The two, float32 scalars.
     """
     views, dim = z.shape[1:]
     if z.shape[0] is not None and dim * (views - 1) < 2 * z.shape[0]:
-        on, off = _pairs_in_feature_space(z)
+        on, off = _pairs_in_feature_space(standardize(z, per_view))
     else:
-        on, off = _pairs_in_sample_space(z)
+        on, off = _pairs_in_sample_space(z, per_view)
     count = views * (views - 1) / 2
     return on / count, off / count
 
@@ -150,28 +157,35 @@ def _pairs_in_feature_space(z):
     return on, off
 
 
-def _pairs_in_sample_space(z):
+def _pairs_in_sample_space(z, per_view):
     """Σ_{a≠b} ‖C^{ab}‖² = ‖Σₐ Gᵃ‖² - Σₐ ‖Gᵃ‖² with Gram matrices Gᵃ = zᵃ zᵃᵀ / B."""
-    views = ops.unstack(z, axis=1)
-    grams = [distribution.matmul(x, ops.transpose(x)) / rows(z) for x in views]
-    off = ops.sum(ops.square(sum(grams))) - sum(ops.sum(ops.square(g)) for g in grams)
-    diagonals = _diagonals_of_pairs(z)
-    on = sum(ops.sum(ops.square(1.0 - d) * share) for d, share in diagonals)
-    same = sum(ops.sum(ops.square(d) * share) for d, share in diagonals)
-    return on, off / 2.0 - same
+    on = same = grams = 0.0
+    for part in _parts(z):
+        x = ops.transpose(standardize(part, per_view), (1, 0, 2))
+        grams = grams + distribution.matmul(x, ops.transpose(x, (0, 2, 1))) / rows(z)
+        for diagonal, share in _diagonals_of_pairs(x):
+            on = on + ops.sum(ops.square(1.0 - diagonal) * share)
+            same = same + ops.sum(ops.square(diagonal) * share)
+    all_pairs = ops.sum(ops.square(ops.sum(grams, axis=0)))
+    return on, (all_pairs - ops.sum(ops.square(grams))) / 2.0 - same
 
 
-def _diagonals_of_pairs(z):
+def _parts(z):
+    """`(B, V, D)` cut into tensors of some of the features."""
+    batch, views, dim = z.shape
+    step = max(1, PART // ((batch or 1) * views))
+    return ops.split(z, list(range(step, dim, step)), axis=2) if step < dim else [z]
+
+
+def _diagonals_of_pairs(x):
     """C^{ab}ᵢᵢ of all pairs, in tensors with the share in which their entries count."""
-    if z.shape[1] <= FEW_VIEWS:
-        views = ops.unstack(z, axis=1)
-        pairs = itertools.combinations(views, 2)
+    if x.shape[0] <= FEW_VIEWS:
+        pairs = itertools.combinations(ops.unstack(x, axis=0), 2)
         return [(ops.mean(a * b, axis=0), 1.0) for a, b in pairs]
-    batch, (views, dim) = ops.shape(z)[0], z.shape[1:]
-    by_feature = ops.transpose(ops.reshape(z, (-1, dim)))
-    by_feature = ops.reshape(by_feature, (dim, batch, views))
-    products = distribution.matmul(ops.transpose(by_feature, (0, 2, 1)), by_feature)
-    return [(products / rows(z), (1.0 - ops.eye(views, dtype="float32")) / 2.0)]
+    by_feature = ops.transpose(x, (2, 0, 1))
+    products = distribution.matmul(by_feature, ops.transpose(by_feature, (0, 2, 1)))
+    different = 1.0 - ops.eye(x.shape[0], dtype="float32")
+    return [(products / rows(x[0]), different / 2.0)]
 
 
 def rows(x):

@@ -6,6 +6,7 @@ import pytest
 import helpers
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.losses import VICReg
+from keras_mvssl.losses import correlations
 from losses import reference
 from losses.cases import CASES
 from losses.cases import projections
@@ -38,6 +39,18 @@ def test_feature_and_sample_space(case, batch):
     z = projections(batch, 4, 24)
     loss, expected = CASES[case]
     assert value(loss, z) == pytest.approx(expected(z), rel=1e-5)
+
+
+@pytest.mark.parametrize("views", [3, 9])
+def test_features_in_parts(views, monkeypatch):
+    z = projections(4, views, 50)
+    loss = BarlowTwins(0.3, pairing="all")
+    whole = helpers.value_and_gradient(lambda x: total(loss, x), z)
+    monkeypatch.setattr(correlations, "PART", 7 * z[:, :, 0].size)
+    parts = helpers.value_and_gradient(lambda x: total(loss, x), z)
+    assert parts[0] == pytest.approx(whole[0], rel=1e-5)
+    error = np.abs(parts[1] - whole[1]).max()
+    assert 0 < error < 1e-5 * np.abs(whole[1]).max()  # other sums, other roundings
 
 
 @pytest.mark.parametrize("pairing", ["mean", "all"])
