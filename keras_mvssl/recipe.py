@@ -264,8 +264,8 @@ def tuned(
     if settings and not exact:
         shown = ", ".join(f"{name}={value:.4g}" for name, value in settings.items())
         print(
-            f"No settings are known for views={views} with projector_dim={dim}. Taken "
-            f"from the nearest: {shown}"
+            f"No settings are known for views={views} with projector_dim={dim}. "
+            f"Interpolated from the nearest: {shown}"
         )
     return dataclasses.replace(recipe, **settings)
 

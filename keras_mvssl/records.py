@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -100,11 +101,31 @@ def identity(data):
     }
 
 
+@functools.cache
+def commit():
+    """The commit of the package, as it is when this is first called."""
+    here = pathlib.Path(__file__).parent
+
+    def git(*command):
+        command = ["git", "-C", str(here), *command]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    try:
+        found = git("rev-parse", "HEAD")
+        scripts = here.parent / "recipes/*.py"
+        changed = found and git("status", "--porcelain", "-uno", "--", here, scripts)
+    except OSError:  # There is no git.
+        return None
+    return f"{found}+changes" if changed else found or None
+
+
 def provenance() -> dict[str, Any]:
     """What a number must be quoted with: command, commit, date, versions, hardware.
 
     Returns:
-        A dict that JSON can hold; `commit` is None outside a git repository.
+        A dict that JSON can hold; `commit`, that of the package when the process
+        began, is None outside a git repository, and ends with `+changes` where files
+        differ from it.
 
     Example:
 
@@ -112,15 +133,10 @@ def provenance() -> dict[str, Any]:
     keras_mvssl.training.provenance()["versions"]["keras"]
     ```
     """
-    git = ["git", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
-    except OSError:  # There is no git.
-        commit = ""
     backend = keras.backend.backend()
     return {
         "command": f"KERAS_BACKEND={backend} python {shlex.join(sys.argv)}",
-        "commit": commit or None,
+        "commit": commit(),
         "date": datetime.date.today().isoformat(),
         "versions": {"python": platform.python_version(), **distribution.versions()},
         "cpu_cores": os.cpu_count(),

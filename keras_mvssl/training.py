@@ -84,6 +84,7 @@ def run(
     results["probe"]["final"]
     ```
     """
+    records.commit()  # It may be another when the run ends.
     recipe.check()
     distribution.data_parallel(recipe.devices)
     home = pathlib.Path(workdir).expanduser()

@@ -5,7 +5,8 @@
         --image_size=256 --view_size=224 --batch_size=128
 
 `data_dir` holds folders `train` and `val` with a sub-folder for each class, such as
-`train/n01440764`; other classes than the 100 are left out. Or it is a folder of TFDS
+`train/n01440764`; other classes than the 100, and a `test` without labels, are left
+out. Or it is a folder of TFDS
 data, with `imagenet2012` in it or the two archives that TFDS makes it of (it says where
 they go); each epoch then reads all 1,000 classes to find the 100, so folders are
 faster. The classes are those of CMC (Tian et al., 2020), as in the paper. Probes are

@@ -2,9 +2,9 @@
 
     python recipes/shapes.py --views=4
 
-Views are made by KerasCV layers. `--augment=device` is faster, and here a little worse:
-81.0, 76.2 and 83.7 % became 78.6, 74.6 and 81.7 % with seeds 0, 1 and 2, probably for
-the strong change of hue, which `RandomViews` does in another colour space.
+Reaches 80.9 % on TensorFlow. Views are made by KerasCV layers; `--augment=device` is
+faster, and was a little worse with each of three seeds, probably for the strong change
+of hue, which `RandomViews` does in another colour space.
 """
 
 from keras_mvssl.training import Recipe

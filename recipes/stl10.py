@@ -30,7 +30,8 @@ RECIPE = Recipe(
 
 # β by projector, of the authors' launch scripts. For 8 views they have values for a
 # quarter of the images (0.006) and for views of two sizes (0.001 to 0.004) only: these
-# are those of 4 views. On half of the images with 4 views they launch 0.002.
+# are those of 4 views. On half of the images with 4 views they launch 0.002. Tuned for
+# pairing="mean" with normalised rows, as in `cifar10.py`, and here they are not.
 VIEWS = {
     2: dict(
         beta={

@@ -29,12 +29,13 @@ def load(name, path, seed, image_size, on_bad_image="error", classes=None):
         raise ValueError(f"There is no such folder. Received: name={name!r}")
     roots = {
         split: next((root / n for n in names if (root / n).is_dir()), None)
-        for split, names in (
-            ("train", ("train",)),
-            ("test", ("test", "val", "validation")),
-            ("unlabelled", UNLABELLED),
-        )
+        for split, names in (("train", ("train",)), ("unlabelled", UNLABELLED))
     }
+    tests = [root / n for n in ("test", "val", "validation") if (root / n).is_dir()]
+    # The test of ImageNet has no classes: its labels are kept secret.
+    roots["test"] = next(
+        (p for p in tests if any(_folders(p))), tests[0] if tests else None
+    )
     if roots["train"] is None:
         reserved = [part.name for part in roots.values() if part]
         if reserved:
@@ -43,7 +44,7 @@ def load(name, path, seed, image_size, on_bad_image="error", classes=None):
                 f"Received: {reserved} in {root}"
             )
     else:
-        parts = {part for part in roots.values() if part}
+        parts = {*roots.values(), *tests}
         others = sorted(p.name for p in _folders(root) if p not in parts)
         if others:
             raise ValueError(

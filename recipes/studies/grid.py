@@ -6,6 +6,7 @@ already: studies share their runs, and one that was interrupted goes on where it
 `tables.py` writes what comes out.
 """
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -18,15 +19,14 @@ import time
 import keras
 import numpy as np
 import sizes
+import versions
 from absl import app
 from absl import flags
 
 import keras_mvssl as mv
 from keras_mvssl import baselines
-from keras_mvssl import distribution
 from keras_mvssl import records
 from keras_mvssl import training
-from keras_mvssl import workdir
 
 # Views over which features are averaged in the second probe, for every encoder.
 PROBE_VIEWS = 4
@@ -65,7 +65,11 @@ def main(study, choice=False):
             raise app.UsageError(f"These are not flags: {argv[1:]}")
         out = pathlib.Path(OUT.value).expanduser()
         out.mkdir(parents=True, exist_ok=True)
-        study(open_runs(choice), out)
+        records.commit()  # It may be another when the study ends.
+        runs = open_runs(choice)
+        if not choice:
+            versions.refuse_other_results(out, runs)
+        study(runs, out)
 
     app.run(start)
 
@@ -81,7 +85,7 @@ def open_runs(choice=False):
     recipe = dataclasses.replace(recipe, data_dir=DATA_DIR.value)
     splits = mv.data.load(dataset, recipe.data_dir, image_size=recipe.image_size)
     runs = Runs(title, recipe, table, folder, seeds, splits, choice)
-    runs.check_manifest()
+    versions.check_manifest(runs)
     return runs
 
 
@@ -123,31 +127,6 @@ class Runs:
         self.title, self.recipe, self.table = title, recipe, table
         self.folder, self.seeds, self.splits = folder, list(seeds), splits
         self.choice = choice
-
-    def check_manifest(self):
-        """Refuses runs that this version, on this backend, would not have made."""
-        base = dataclasses.asdict(self.recipe)
-        del base["data_dir"], base["seed"]
-        mine = {
-            "version": mv.__version__,
-            "backend": keras.backend.backend(),
-            "device": distribution.device_name(),
-            **distribution.versions(),
-            **base,
-            "table": self.table,
-        }
-        path = self.folder / "manifest.json"
-        if not path.exists():
-            if any(self.folder.glob("*/config.json")):
-                raise ValueError(
-                    "The runs in `workdir` have no manifest.json, which says how they "
-                    "were made. They are not mixed with others: choose another "
-                    f"`workdir`. Received: workdir={self.folder}"
-                )
-            self.folder.mkdir(parents=True, exist_ok=True)
-            records.write_json(path, mine)
-        known = json.loads(path.read_text(encoding="utf-8"))
-        workdir.refuse_other_settings(known, mine, self.folder)
 
     @property
     def images(self):
@@ -213,18 +192,24 @@ class Runs:
         ]
         if folder.exists() or not known:
             return
-        found = max(known, key=lambda x: x["of"]["seed"] == recipe.seed)
+
+        def usable(content):
+            return content["of"]["seed"] == recipe.seed, len(content["probe"])
+
+        found = max(known, key=usable)
         of, accuracies = found["of"], found["probe"]
         if of["seed"] != recipe.seed:
             of["seed"] = recipe.seed
-            del accuracies["random_init"]
+            accuracies.pop("random_init", None)
         folder.mkdir()
         baselines.write(folder, of, accuracies)
 
     def found(self):
-        """All finished runs with these seeds."""
+        """The finished runs of all settings that have one with each of the seeds."""
         runs = [read(path.parent) for path in sorted(self.folder.glob("*/probes.json"))]
-        return [run for run in runs if run.seed in self.seeds]
+        runs = [run for run in runs if run.seed in self.seeds]
+        seeds = collections.Counter(tuple(run.setting.values()) for run in runs)
+        return [r for r in runs if seeds[tuple(r.setting.values())] == len(self.seeds)]
 
     def _name(self, recipe, setting):
         named = {

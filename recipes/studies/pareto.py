@@ -66,9 +66,15 @@ def targets(curves):
     return rows
 
 
+def color_of(views):
+    """As in the other plots, where 2, 4 and 8 views are the first three."""
+    return f"C{int(np.log2(views)) - 1}"
+
+
 def study(runs, out):
     own = runs.run([dict(views=v, fraction=f) for v, f in SETTINGS])
     baseline = own[0].setting
+    usual = baseline["projector_dim"]
     found = runs.found()
     curves = curves_of(found)
     figure, axes = tables.plt.subplots(
@@ -78,22 +84,25 @@ def study(runs, out):
     for column, (axis, name) in enumerate(zip(axes, names)):
         for setting, curve in curves:
             is_baseline = setting == baseline
-            color = "k" if is_baseline else f"C{int(np.log2(setting['views']))}"
+            color = "k" if is_baseline else color_of(setting["views"])
+            marker = "o" if setting["projector_dim"] == usual else "s"
             x, error = curve[1:, column], 100 * curve[1:, 2]
             axis.plot(x, error, "--" if is_baseline else "-", color=color, lw=0.7)
             size = 30 + 30 * np.log2(1 / setting["fraction"])
-            axis.scatter(x[-1], error[-1], size, color=color, marker="o", alpha=0.8)
+            axis.scatter(x[-1], error[-1], size, color=color, marker=marker, alpha=0.8)
         points = np.concatenate([curve[1:, [column, 2]] for _, curve in curves])
         edge = frontier(points)
-        axis.step(edge[:, 0], 100 * edge[:, 1], "r", where="post", lw=2, alpha=0.5)
+        axis.step(edge[:, 0], 100 * edge[:, 1], "0.5", where="post", lw=3, alpha=0.5)
         axis.set(xlabel=name, xscale="log")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.minorticks_off()
     for views in sorted({setting["views"] for setting, _ in curves}):
-        axes[0].scatter([], [], color=f"C{int(np.log2(views))}", label=f"{views} views")
+        axes[0].scatter([], [], color=color_of(views), label=f"{views} views")
     axes[0].plot([], [], "k--o", label="baseline: 2 views, all images")
-    axes[0].plot([], [], "r", label="frontier")
+    if any(setting["projector_dim"] != usual for setting, _ in curves):
+        axes[0].scatter([], [], color="0.5", marker="s", label="other projectors")
+    axes[0].plot([], [], "0.5", lw=3, alpha=0.5, label="frontier")
     axes[0].set_ylabel("Error of the linear probe, one view (%)")
     axes[0].legend(fontsize=8, title="larger: fewer images", title_fontsize=8)
     figure.suptitle(runs.title)
@@ -115,7 +124,7 @@ def study(runs, out):
         )
     tables.write("pareto", runs, found, figure, out, baseline=baseline, targets=rows)
     path = out / f"pareto-{runs.title}-targets.csv"
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with tables.write_table(path) as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["error"])
         writer.writeheader()
         writer.writerows(rows)

@@ -10,8 +10,10 @@ accuracies are those of test images: good for a plan, not for a claim.
 """
 
 import csv
+import dataclasses
 import math
 import pathlib
+import shlex
 import sys
 import time
 
@@ -80,7 +82,7 @@ def choose(known, rates, seconds):
 
     Args:
         known: What `recorded` found.
-        rates: `{views: views per second}`.
+        rates: `{(views, projector_dim): views per second}`.
         seconds: The time there is.
 
     Returns:
@@ -88,7 +90,7 @@ def choose(known, rates, seconds):
     """
     ranked = []
     for setting, (_, _, seen, accuracy) in known.items():
-        fit = rates[int(setting[0])] * seconds
+        fit = rates[setting[0], setting[2]] * seconds
         ranked.append((float(np.interp(fit, seen, accuracy)), setting, fit))
     return sorted(ranked, reverse=True)
 
@@ -98,19 +100,25 @@ def command(dataset, recipe, setting, images, fit):
     views, fraction, dim, beta = setting
     steps = int(fraction * images) // recipe.batch_size
     epochs = fit / (recipe.batch_size * steps * views)
-    length = f"--epochs={math.floor(epochs)}"
-    if epochs < 4:  # Too few for a curve.
-        length = f"--epochs=4 --steps_per_epoch={max(1, int(epochs * steps / 4))}"
+    whole = max(4, math.floor(epochs))  # Fewer are too few for a curve.
+    length = f"--epochs={whole}"
+    if epochs < 4:
+        length += f" --steps_per_epoch={max(1, int(epochs * steps / 4))}"
+    if recipe.data_dir:
+        length = f"--data_dir={shlex.quote(str(recipe.data_dir))} {length}"
+    warmup = recipe.warmup_epochs / recipe.epochs * whole
     return (
         f"python recipes/{dataset}.py --views={views:.0f} --fraction={fraction:g} "
         f"--projector_dim={dim:.0f} --beta={beta:.4g} --batch_size={recipe.batch_size} "
         f"--learning_rate={recipe.learning_rate:g} --backbone={recipe.backbone} "
-        f"--augment={recipe.augment} {length}"
+        f"--augment={recipe.augment} --warmup_epochs={warmup:.3g} "
+        f"--probe_every={max(1, whole // 10)} {length}"
     )
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"These are not flags: {argv[1:]}")
     dataset, size, out = grid.DATASET.value, grid.SIZE.value, grid.OUT.value
     known = recorded(pathlib.Path(out).expanduser(), f"{dataset}-{size}")
     if not known:
@@ -119,13 +127,18 @@ def main(argv):
             f"python recipes/studies/views.py --dataset={dataset} --size={size} first."
         )
     recipe, table = sizes.settings_of(dataset, size)
-    splits = mv.data.load(dataset, grid.DATA_DIR.value, image_size=recipe.image_size)
+    recipe = dataclasses.replace(recipe, data_dir=grid.DATA_DIR.value)
+    splits = mv.data.load(dataset, recipe.data_dir, image_size=recipe.image_size)
     runs = grid.Runs(f"{dataset}-{size}", recipe, table, None, [0], splits)
     rates = {}
-    for views in sorted({int(setting[0]) for setting in known}):
-        chosen = runs.recipe_for(dict(views=views), 0)
-        rates[views] = views_per_second(chosen, splits)
-        print(f"{views} views: {rates[views]:,.0f} views/s on this machine", flush=True)
+    for views, dim in sorted({(views, dim) for views, _, dim, _ in known}):
+        chosen = runs.recipe_for(dict(views=int(views), projector_dim=int(dim)), 0)
+        rate = rates[views, dim] = views_per_second(chosen, splits)
+        print(
+            f"{views:.0f} views, projector {dim:.0f}: {rate:,.0f} views/s on this "
+            "machine",
+            flush=True,
+        )
     ranked = choose(known, rates, 60 * MINUTES.value)
     print(f"\nAfter {MINUTES.value:g} minutes, by the recorded results:")
     for accuracy, setting, fit in ranked[:5]:

@@ -49,6 +49,7 @@ def study(runs, out):
                 capsize=3,
                 label=f"{views} views",
             )
+        tables.draw_pixels(axis, found)
         axis.set_xscale("log")
         axis.set_xticks([100 * fraction for fraction in FRACTIONS])
         axis.xaxis.set_major_formatter("{x:g} %")

@@ -1,5 +1,6 @@
 """What a study writes: every epoch of every run, means and ranges, and a plot."""
 
+import contextlib
 import csv
 import pathlib
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 from absl import flags
 
 from keras_mvssl import distribution
+from keras_mvssl import files
 from keras_mvssl import records
 
 matplotlib.use("Agg")
@@ -56,15 +58,32 @@ def summary(runs):
                 "probe": spread([probe["final"] for probe in probes]),
                 "probe_4_views": spread([probe["4_views"] for probe in probes]),
                 "random_init": spread([probe["random_init"] for probe in probes]),
+                "pixels": probes[0]["pixels"],
             }
         )
     return rows
 
 
+@contextlib.contextmanager
+def write_table(path):
+    """A file for `csv`, which is there whole or not at all."""
+    with (
+        files.whole(path) as unfinished,
+        open(unfinished, "w", newline="", encoding="utf-8") as file,
+    ):
+        yield file
+
+
+def draw_pixels(axis, runs):
+    """A line at the probe of raw pixels."""
+    pixels = 100 * runs[0].results["probe"]["pixels"]
+    axis.axhline(pixels, color="gray", ls=":", lw=1, label="raw pixels")
+
+
 def write(study, runs, found, figure, out, **more):
     """Writes CSV, JSON and PNG of a study, named by it, its data set and size."""
     path = out / f"{study}-{runs.title}"
-    with open(path.with_suffix(".csv"), "w", newline="", encoding="utf-8") as file:
+    with write_table(path.with_suffix(".csv")) as file:
         columns = ["epoch", "views_seen", "seconds", "accuracy", "accuracy_4_views"]
         writer = csv.DictWriter(file, [*grid.SETTING, "seed", *columns], restval="")
         writer.writeheader()
@@ -78,6 +97,7 @@ def write(study, runs, found, figure, out, **more):
         "data": runs.title,
         "images": runs.images,
         "settings": summary(found),
+        "commits_of_runs": sorted({str(run.results["commit"]) for run in found}),
         **more,
         "backend": keras.backend.backend(),
         "device": distribution.device_name(),
@@ -85,7 +105,8 @@ def write(study, runs, found, figure, out, **more):
         "command": _command(),
     }
     records.write_json(path.with_suffix(".json"), content)
-    figure.savefig(path.with_suffix(".png"), dpi=110)
+    with files.whole(path.with_suffix(".png")) as unfinished:
+        figure.savefig(unfinished, dpi=110)
     plt.close(figure)
     for row in content["settings"]:
         probe = row["probe"]

@@ -302,7 +302,9 @@ def test_imagenet100_of_folders(tmp_path):
     for part, count in (("train", 2), ("val", 1)):
         for name in (*imagenet100.CLASSES, "n00000000"):
             write_images(tmp_path / part / name, count)
+    write_images(tmp_path / "test", 3)  # without labels, as it is handed out
     splits = data.load("imagenet100", tmp_path)
+    assert len(splits.test[0]) == 100
     assert len(splits.pretrain) == 200 and splits.num_classes == 100
     shutil.rmtree(tmp_path / "train" / "n02090622")
     with pytest.raises(ValueError, match="1 of 100 classes.*Received: no n02090622"):
