@@ -6,11 +6,10 @@
 
 `data_dir` holds folders `train` and `val` with a sub-folder for each class, such as
 `train/n01440764`; other classes than the 100, and a `test` without labels, are left
-out. Or it is a folder of TFDS
-data, with `imagenet2012` in it or the two archives that TFDS makes it of (it says where
-they go); each epoch then reads all 1,000 classes to find the 100, so folders are
-faster. The classes are those of CMC (Tian et al., 2020), as in the paper. Probes are
-tested on the validation images.
+out. Or it is a folder of TFDS data, with `imagenet2012` in it or the two archives that
+TFDS makes it of (it says where they go); each epoch then reads all 1,000 classes to
+find the 100, so folders are faster. The classes are those of CMC (Tian et al., 2020),
+as in the paper. Probes are tested on the validation images.
 
 An image is decoded once for all of its views, by the CPU; KerasCV layers make the views
 there. Meant for one GPU with many CPU cores; time and accuracy are not yet run.
@@ -42,6 +41,7 @@ RECIPE = Recipe(
 
 # β by projector, of the authors' launch scripts (for 4096, the middle of two). On half
 # of the images with 4 views they launch 0.004 for 512, on a quarter with 8 views 0.01.
+# Tuned for pairing="mean" with normalised rows; here they are not, as in `cifar10.py`.
 VIEWS = {
     2: dict(
         batch_size=256,

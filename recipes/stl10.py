@@ -31,7 +31,7 @@ RECIPE = Recipe(
 # β by projector, of the authors' launch scripts. For 8 views they have values for a
 # quarter of the images (0.006) and for views of two sizes (0.001 to 0.004) only: these
 # are those of 4 views. On half of the images with 4 views they launch 0.002. Tuned for
-# pairing="mean" with normalised rows, as in `cifar10.py`, and here they are not.
+# pairing="mean" with normalised rows; here they are not, as in `cifar10.py`.
 VIEWS = {
     2: dict(
         beta={

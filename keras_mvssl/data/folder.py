@@ -33,9 +33,7 @@ def load(name, path, seed, image_size, on_bad_image="error", classes=None):
     }
     tests = [root / n for n in ("test", "val", "validation") if (root / n).is_dir()]
     # The test of ImageNet has no classes: its labels are kept secret.
-    roots["test"] = next(
-        (p for p in tests if any(_folders(p))), tests[0] if tests else None
-    )
+    roots["test"] = next((p for p in tests if any(_folders(p))), (*tests, None)[0])
     if roots["train"] is None:
         reserved = [part.name for part in roots.values() if part]
         if reserved:

@@ -7,7 +7,8 @@ its own where they are missing: 2 views on all images (the baseline), 4 and 8 on
 on half and 8 on a quarter. Each point is the mean over the seeds at an epoch: the error
 that one has on stopping there. The frontier are the points that none is both cheaper
 and better than. Beside the plot, a table says at which second, view and image each
-setting reaches an error. Seconds are those of training.
+setting reaches an error. Seconds are those of training, with the
+3 or 4 that compilation takes in each run.
 
 Poster, "Pareto frontier"; figure 5 of the paper. On shapes, small size, two CPU cores
 with TensorFlow, 3 seeds: seconds after the other studies. 4 views, on an eighth to all
