@@ -36,13 +36,14 @@ def studies():
     """A row for each setting of the studies; means, and ranges over the seeds."""
     lines = [
         "| Data, size | Views | Images | Projector | β | Seeds | Probe, one view "
-        "| 4 views | Views seen | Seconds |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| 4 views | Random weights | Pixels | Views seen | Seconds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for data, row in _settings():
         cells = [data, row["views"], f"{100 * row['fraction']:g} %"]
         cells += [row["projector_dim"], f"{row['beta']:.2g}", len(row["seeds"])]
         cells += [_spread(row["probe"]), _spread(row["probe_4_views"])]
+        cells += [_percent(row["random_init"]["mean"]), _percent(row["pixels"])]
         cells += [f"{row['views_seen']:,}", round(row["seconds"])]
         lines.append(_row(cells))
     return "\n".join(lines)
