@@ -161,7 +161,7 @@ def test_results_made_otherwise_are_not_replaced(open_runs, tmp_path):
         ({"settings": [{"seeds": [0, 1, 2]}]}, r"seeds: \[0, 1, 2\] there"),
     ):
         path.write_text(json.dumps({**known, **other}))
-        with pytest.raises(ValueError, match=f"Received: out=.*; {message}"):
+        with pytest.raises(ValueError, match=f"Received: out=.*json: .*{message}"):
             versions.refuse_other_results(tmp_path, runs)
 
 
