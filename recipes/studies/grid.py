@@ -208,8 +208,11 @@ class Runs:
         """The finished runs of all settings that have one with each of the seeds."""
         runs = [read(path.parent) for path in sorted(self.folder.glob("*/probes.json"))]
         runs = [run for run in runs if run.seed in self.seeds]
-        seeds = collections.Counter(tuple(run.setting.values()) for run in runs)
-        return [r for r in runs if seeds[tuple(r.setting.values())] == len(self.seeds)]
+        seeds = collections.defaultdict(set)
+        for run in runs:
+            seeds[tuple(run.setting.values())].add(run.seed)
+        whole = {setting for setting, found in seeds.items() if found == {*self.seeds}}
+        return [run for run in runs if tuple(run.setting.values()) in whole]
 
     def _name(self, recipe, setting):
         named = {
