@@ -33,4 +33,10 @@ def load(data_dir, seed, image_size, on_bad_image="error"):
     root = pathlib.Path(data_dir or ".").expanduser()
     if data_dir is not None and (root / "train").is_dir():
         return folder.load("imagenet100", root, seed, image_size, on_bad_image, CLASSES)
-    return tfds.load("imagenet2012", data_dir, image_size, CLASSES)
+    try:
+        return tfds.load("imagenet2012", data_dir, image_size, CLASSES)
+    except ValueError as error:
+        raise ValueError(
+            "`data_dir` has no folder `train`, whose sub-folders would be the classes; "
+            f"so TFDS was asked. {error}"
+        ) from error

@@ -315,6 +315,7 @@ def test_files_to_bring_by_hand_are_named(tmp_path):
     with pytest.raises(ValueError) as error:
         data.load("imagenet100", tmp_path, image_size=8)
     said = str(error.value)
+    assert said.startswith("`data_dir` has no folder `train`")
     assert str(tmp_path / "downloads" / "manual") in said
     assert "ILSVRC2012_img_train.tar" in said and "ILSVRC2012_img_val.tar" in said
     assert said.endswith(f"data_dir={str(tmp_path)!r}")
