@@ -17,8 +17,8 @@ EPSILON = 1e-5
 # matrices (V, B) x (B, V), or faster: measured on a CPU with B = 256 on each backend.
 FEW_VIEWS = 8
 
-# Numbers of all pairs that are worked on at a time: 4 MiB, which a CPU's caches hold.
-PART = 2**20
+# Numbers of all pairs that are worked on at a time: 2 MiB, which a CPU's caches hold.
+PART = 2**19
 
 
 def as_projections(y_pred):
