@@ -59,10 +59,10 @@ def study(runs, out):
         for axis, x in zip(axes, (seen / per_pass, seen / 1000, seconds)):
             axis.plot(x, 100 * mean, "o-", ms=3, label=label)
             axis.fill_between(x, 100 * low, 100 * high, alpha=0.2)
-        tables.draw_pixels(axis, found)
     names = "Epochs", "Thousand views seen", "Seconds of training"
     for axis, name in zip(axes, names):
         axis.set_xlabel(name)
+        tables.draw_pixels(axis, found)
     axes[0].set_ylabel("Linear probe, one view (%)")
     axes[0].legend()
     figure.suptitle(runs.title)
