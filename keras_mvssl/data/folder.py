@@ -34,6 +34,9 @@ def load(name, path, seed, image_size, on_bad_image="error", classes=None):
     tests = [root / n for n in ("test", "val", "validation") if (root / n).is_dir()]
     # The test of ImageNet has no classes: its labels are kept secret.
     roots["test"] = next((p for p in tests if any(_folders(p))), (*tests, None)[0])
+    for path in tests:
+        if path != roots["test"]:
+            print(f"{path.name}/ is not used: the test is {roots['test'].name}/.")
     if roots["train"] is None:
         reserved = [part.name for part in roots.values() if part]
         if reserved:

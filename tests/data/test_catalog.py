@@ -298,13 +298,14 @@ def test_imagenet100_of_tfds(tmp_path, monkeypatch):
     np.testing.assert_array_equal([image for image, _ in pairs], splits.test[0])
 
 
-def test_imagenet100_of_folders(tmp_path):
+def test_imagenet100_of_folders(tmp_path, capsys):
     for part, count in (("train", 2), ("val", 1)):
         for name in (*imagenet100.CLASSES, "n00000000"):
             write_images(tmp_path / part / name, count)
     write_images(tmp_path / "test", 3)  # without labels, as it is handed out
     splits = data.load("imagenet100", tmp_path)
     assert len(splits.test[0]) == 100
+    assert "test/ is not used: the test is val/." in capsys.readouterr().out
     assert len(splits.pretrain) == 200 and splits.num_classes == 100
     shutil.rmtree(tmp_path / "train" / "n02090622")
     with pytest.raises(ValueError, match="1 of 100 classes.*Received: no n02090622"):
