@@ -115,9 +115,9 @@ def off_diagonal(x, mean_squares):
     """
     count, dim = x.shape
     if dim < (2049 if count is None else count):
-        product = distribution.matmul(ops.transpose(x), x) / rows(x)
+        product = _gram(ops.transpose(x)) / rows(x)
         return ops.sum(ops.square(product * (1.0 - ops.eye(dim, dtype="float32"))))
-    gram = distribution.matmul(x, ops.transpose(x)) / rows(x)
+    gram = _gram(x) / rows(x)
     return ops.sum(ops.square(gram)) - ops.sum(ops.square(mean_squares))
 
 
@@ -162,7 +162,7 @@ def _pairs_in_sample_space(z, per_view):
     on = same = grams = 0.0
     for part in _parts(z):
         x = ops.transpose(standardize(part, per_view), (1, 0, 2))
-        grams = grams + distribution.matmul(x, ops.transpose(x, (0, 2, 1))) / rows(z)
+        grams = grams + _gram(x) / rows(z)
         for diagonal, share in _diagonals_of_pairs(x):
             on = on + ops.sum(ops.square(1.0 - diagonal) * share)
             same = same + ops.sum(ops.square(diagonal) * share)
@@ -183,9 +183,17 @@ def _diagonals_of_pairs(x):
         pairs = itertools.combinations(ops.unstack(x, axis=0), 2)
         return [(ops.mean(a * b, axis=0), 1.0) for a, b in pairs]
     by_feature = ops.transpose(x, (2, 0, 1))
-    products = distribution.matmul(by_feature, ops.transpose(by_feature, (0, 2, 1)))
     different = 1.0 - ops.eye(x.shape[0], dtype="float32")
-    return [(products / rows(x[0]), different / 2.0)]
+    return [(_gram(by_feature) / rows(x[0]), different / 2.0)]
+
+
+def _gram(x):
+    """x xᵀ of matrices, where the gradient that comes back to it, A, is symmetric.
+
+    Then the gradient to x, A x + Aᵀ x, is one product, 2 A x.
+    """
+    fixed = ops.stop_gradient(x)
+    return distribution.matmul(2.0 * x - fixed, ops.swapaxes(fixed, -1, -2))
 
 
 def rows(x):
