@@ -14,6 +14,11 @@ views are ahead of 2, and the ranges of the seeds are apart: 90.2 and 65.3 % on 
 the probe on one view; on the mean of 4 views they touch there). With 4 views a quarter
 of the images reaches 53 to 72 %, where 2 views with all reach 63 to 68 %. 8 views are
 no better than 4.
+
+On CIFAR-10, small size, 3 seeds: about 2 hours, beside other work. At each share 4
+views are ahead of 2, ranges apart for both probes: 45.3 and 42.7 % on all, 45.3 and
+41.5 % on half, 43.7 and 39.9 % on a quarter, 41.5 and 38.0 % on an eighth. 8 views are
+ahead of 4 on all images only, with 46.8 %.
 """
 
 import grid

@@ -21,7 +21,8 @@ the 65.3 % of 2 views on all; 8 views on a quarter, 66.3 %.
 On CIFAR-10, small size (a tiny ResNet, as many views as two of all images are), at
 equal cost, 3 seeds: 26 minutes. 4 views on half of the images reach 45.3 %, apart from
 the 42.7 % of 2 views on all; 8 views on a quarter, 43.5 %, not apart from these.
-Random weights have 33.4 %, raw pixels 41.5 %.
+Random weights have 33.4 %, raw pixels 41.5 %. For the same pass over all images, 8
+views reach 46.8 %, 4 views 45.3 %, 2 views 42.7 %, ranges apart.
 """
 
 import sys
