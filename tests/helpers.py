@@ -57,6 +57,34 @@ def _value_and_gradient(function):
     return as_numpy
 
 
+def hessian_product(function, array, direction):
+    """The gradient of ⟨gradient of a scalar function, direction⟩, as NumPy."""
+    backend = keras.backend.backend()
+    x, direction = ops.convert_to_tensor(array), ops.convert_to_tensor(direction)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value = function(x)
+            slope = ops.sum(tape.gradient(value, x) * direction)
+        product = outer.gradient(slope, x)
+    elif backend == "jax":
+        import jax
+
+        gradient = jax.grad(function)
+        product = jax.grad(lambda x: ops.sum(gradient(x) * direction))(x)
+    else:
+        import torch
+
+        x = x.requires_grad_(True)
+        (gradient,) = torch.autograd.grad(function(x), x, create_graph=True)
+        (product,) = torch.autograd.grad(ops.sum(gradient * direction), x)
+    return np.asarray(ops.convert_to_numpy(product))
+
+
 def slopes(function, x, directions, step=1e-5):
     """Central differences of a NumPy function in float64 along some directions."""
     return np.array(

@@ -99,7 +99,7 @@ class BarlowTwins(MultiViewLoss):
         self.l2_normalize = l2_normalize
 
     def resolve_beta(self, dim: int) -> float:
-        """The weight of the redundancy for projections of `dim` features."""
+        """The weight of the redundancy for projections of `dim` features, an int."""
         return resolve_beta(self.beta, dim)
 
     def prepare(self, projections: Any) -> Any:

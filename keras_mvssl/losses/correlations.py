@@ -107,18 +107,24 @@ def off_diagonal(x, mean_squares):
     """Σ_{i≠j} ⟨xᵢ, xⱼ⟩² / R² between the columns of a matrix.
 
     In sample space, with the Gram matrix G = x xᵀ, ‖xᵀx‖² = ‖G‖². The smaller of the
-    two matrices is computed; xᵀx, up to D = 2048, where R is unknown.
+    two matrices is computed. With G the sum is a difference, which loses digits where
+    one column outweighs all others: about 1e-7 of that column's ⟨xᵢ, xᵢ⟩² / R².
 
     Args:
         x: `(R, D)`.
         mean_squares: ⟨xᵢ, xᵢ⟩ / R of each column, `(D,)`.
     """
-    count, dim = x.shape
-    if dim < (2049 if count is None else count):
+    dim = x.shape[1]
+
+    def in_feature_space():
         product = _gram(ops.transpose(x)) / rows(x)
         return ops.sum(ops.square(product * (1.0 - ops.eye(dim, dtype="float32"))))
-    gram = _gram(x) / rows(x)
-    return ops.sum(ops.square(gram)) - ops.sum(ops.square(mean_squares))
+
+    def in_sample_space():
+        gram = _gram(x) / rows(x)
+        return ops.sum(ops.square(gram)) - ops.sum(ops.square(mean_squares))
+
+    return _either(dim < ops.shape(x)[0], in_feature_space, in_sample_space)
 
 
 def pairs(z, per_view=False):
@@ -134,10 +140,11 @@ def pairs(z, per_view=False):
         The two, float32 scalars.
     """
     views, dim = z.shape[1:]
-    if z.shape[0] is not None and dim * (views - 1) < 2 * z.shape[0]:
-        on, off = _pairs_in_feature_space(standardize(z, per_view))
-    else:
-        on, off = _pairs_in_sample_space(z, per_view)
+    on, off = _either(
+        dim * (views - 1) < 2 * ops.shape(z)[0],
+        lambda: _pairs_in_feature_space(standardize(z, per_view)),
+        lambda: _pairs_in_sample_space(z, per_view),
+    )
     count = views * (views - 1) / 2
     return on / count, off / count
 
@@ -187,13 +194,23 @@ def _diagonals_of_pairs(x):
     return [(_gram(by_feature) / rows(x[0]), different / 2.0)]
 
 
-def _gram(x):
-    """x xᵀ of matrices, where the gradient that comes back to it, A, is symmetric.
+def _either(condition, if_true, if_false):
+    """Decides now where the batch size is known, else with each batch."""
+    if isinstance(condition, bool):
+        return if_true() if condition else if_false()
+    return ops.cond(condition, if_true, if_false)
 
-    Then the gradient to x, A x + Aᵀ x, is one product, 2 A x.
-    """
-    fixed = ops.stop_gradient(x)
-    return distribution.matmul(2.0 * x - fixed, ops.swapaxes(fixed, -1, -2))
+
+@ops.custom_gradient
+def _gram(x):
+    """x xᵀ of matrices, with the gradient (A + Aᵀ) x: one product instead of two."""
+
+    def gradient(*arguments, upstream=None):
+        if upstream is None:  # TensorFlow and JAX have no name for it.
+            (upstream,) = arguments
+        return distribution.matmul(upstream + ops.swapaxes(upstream, -1, -2), x)
+
+    return distribution.matmul(x, ops.swapaxes(x, -1, -2)), gradient
 
 
 def rows(x):

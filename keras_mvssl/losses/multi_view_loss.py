@@ -50,7 +50,8 @@ class MultiViewLoss(keras.losses.Loss):
 
         Returns:
             `{name: term}`: sums over D features divided by D, those over ordered pairs
-            of features by D(D-1).
+            of features by D(D-1). Of `VICReg` the former are means already, and its
+            redundancy, a sum divided by D, is divided by D-1.
         """
         counts = self.counts(dim)
         return {name: term / max(counts[name], 1) for name, term in terms.items()}
@@ -87,4 +88,6 @@ def check_weight(value, name, or_auto=False):
 
 def resolve_beta(beta, dim):
     """β itself, or 4/D for `"auto"`."""
+    if not isinstance(dim, numbers.Integral) or dim < 1:
+        raise ValueError(f"`dim` must be an int of at least 1. Received: dim={dim!r}")
     return 4.0 / dim if beta == "auto" else float(beta)

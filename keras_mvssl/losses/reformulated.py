@@ -77,7 +77,7 @@ class ReformulatedSSL(MultiViewLoss):
         self.beta = beta if beta == "auto" else float(beta)
 
     def resolve_beta(self, dim: int) -> float:
-        """The weight of the redundancy for projections of `dim` features."""
+        """The weight of the redundancy for projections of `dim` features, an int."""
         return resolve_beta(self.beta, dim)
 
     def terms(self, projections: Any) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class VICReg(MultiViewLoss):
         Returns:
             `{"invariance": ..., "variance": ..., "redundancy": ...}`, float32 scalars:
             two means over features, and a sum over D(D-1) ordered pairs of features
-            divided by D.
+            divided by D, which is twice its mean over the views, as with two of them.
         """
         z = self.prepare(projections)
         views, dim = z.shape[1:]

@@ -16,17 +16,26 @@ every_case = pytest.mark.parametrize("case", CASES)
 
 
 @every_case
-def test_unknown_batch_size_gives_the_same_value(case):
+@pytest.mark.parametrize("batch, dim", [(40, 6), (5, 30)], ids=["D<B", "D>B"])
+def test_unknown_batch_size_gives_the_same_value(case, batch, dim):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("Only TensorFlow traces unknown batch sizes.")
     import tensorflow as tf
 
-    z = projections(40, 4, 6)
+    z = projections(batch, 4, dim)
     loss, _ = CASES[case]
+
+    def value_and_gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            result = total(loss, x)
+        return result, tape.gradient(result, x)
+
     traced = tf.function(
-        lambda x: total(loss, x), input_signature=[tf.TensorSpec((None, 4, 6))]
+        value_and_gradient, input_signature=[tf.TensorSpec((None, 4, dim))]
     )
-    assert float(traced(z)) == pytest.approx(value(loss, z), rel=1e-5)
+    for got, expected in zip(traced(z), value_and_gradient(tf.constant(z))):
+        np.testing.assert_allclose(got, expected, 1e-5, 1e-6)
     with pytest.raises(tf.errors.InvalidArgumentError, match="at least 2 images"):
         traced(z[:1])
 
@@ -97,6 +106,8 @@ def test_lists_and_no_targets(case):
 def test_beta(loss):
     assert loss().resolve_beta(256) == 4 / 256
     assert loss(beta=0).resolve_beta(256) == 0.0
+    with pytest.raises(ValueError, match="dim=0"):
+        loss().resolve_beta(0)
 
 
 @pytest.mark.parametrize(

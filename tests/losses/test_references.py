@@ -32,6 +32,20 @@ def test_value_and_gradient(case, views, batch, dim):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("batch, dim", [(30, 3), (4, 9)], ids=["D<B", "D>B"])
+def test_second_derivative(case, batch, dim):
+    z = projections(batch, 9, dim)
+    loss, expected = CASES[case]
+    direction = np.random.default_rng(1).normal(size=z.shape)
+    got = helpers.hessian_product(
+        lambda x: total(loss, x), z, direction.astype("float32")
+    )
+    z, step = z.astype("float64"), 1e-4 * direction
+    curvature = expected(z + step) - 2 * expected(z) + expected(z - step)
+    assert np.sum(got * direction) == pytest.approx(curvature / 1e-8, rel=1e-3)
+
+
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("batch", [6, 20, 60, 200])
 def test_feature_and_sample_space(case, batch):
     # D = 24, V = 4. Where the cheaper space changes: at B = 6 for the covariance over
