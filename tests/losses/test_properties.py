@@ -27,8 +27,13 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("losses")
 
-RECIPES = [recipes.cifar10, recipes.folder, recipes.shapes]
-RECIPES += [recipes.imagenet100, recipes.stl10]
+RECIPES = [
+    recipes.cifar10,
+    recipes.folder,
+    recipes.imagenet100,
+    recipes.shapes,
+    recipes.stl10,
+]
 BETAS = sorted(
     {b for r in RECIPES for row in r.VIEWS.values() for b in row["beta"].values()}
 )
