@@ -31,7 +31,11 @@ def gather(x):
         import torch
         from torch.distributed.nn.functional import all_gather
 
-        return torch.cat(all_gather(x.contiguous()))
+        gathered = torch.cat(all_gather(x.contiguous()))
+        if gathered.requires_grad:
+            # It sends gradients back as they lie in memory, without regard to strides.
+            gathered.register_hook(lambda gradient: gradient.contiguous())
+        return gathered
     return x
 
 
