@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_mvssl.losses import correlations
 from keras_mvssl.losses.multi_view_loss import MultiViewLoss
@@ -117,17 +116,9 @@ class BarlowTwins(MultiViewLoss):
             features and over D(D-1) ordered pairs of features.
         """
         z = self._rows(projections)
-        views = z.shape[1]
-        if self.pairing == "mean" and views > 2:
-            z = correlations.standardize(z, per_view=self._per_view)
-            diagonal = correlations.diagonal_with_mean(z)
-            return {
-                "invariance": ops.sum(ops.square(1.0 - diagonal)) / views,
-                "redundancy": correlations.off_diagonal(
-                    ops.mean(z, axis=1), ops.mean(diagonal, axis=0)
-                ),
-            }
-        invariance, redundancy = correlations.pairs(z, per_view=self._per_view)
+        all_pairs = self.pairing == "all" or z.shape[1] == 2
+        compare = correlations.pairs if all_pairs else correlations.with_mean
+        invariance, redundancy = compare(z, per_view=self._per_view)
         return {"invariance": invariance, "redundancy": redundancy}
 
     @property

@@ -17,7 +17,7 @@ EPSILON = 1e-5
 # matrices (V, B) x (B, V), or faster: measured on a CPU with B = 256 on each backend.
 FEW_VIEWS = 8
 
-# Numbers of all pairs that are worked on at a time: 2 MiB, which a CPU's caches hold.
+# Numbers that are worked on at a time: 2 MiB, which a CPU's caches hold.
 PART = 2**19
 
 
@@ -97,12 +97,6 @@ def distance_to_mean(z):
     return ops.mean(ops.square(z - mean), axis=(0, 1))
 
 
-def diagonal_with_mean(z):
-    """Correlation of each feature of each view with the mean view, `(V, D)`."""
-    mean = ops.mean(z, axis=1, keepdims=True)
-    return ops.mean(z * mean, axis=0)
-
-
 def off_diagonal(x, mean_squares):
     """Σ_{i≠j} ⟨xᵢ, xⱼ⟩² / R² between the columns of a matrix.
 
@@ -125,6 +119,30 @@ def off_diagonal(x, mean_squares):
         return ops.sum(ops.square(gram)) - ops.sum(ops.square(mean_squares))
 
     return _either(dim < ops.shape(x)[0], in_feature_space, in_sample_space)
+
+
+def with_mean(z, per_view=False):
+    """The mean over views of Σᵢ (1 - ⟨zᵃᵢ, z̄ᵢ⟩/B)², and Σ_{i≠j} (⟨z̄ᵢ, z̄ⱼ⟩/B)².
+
+    Of standardised views and their mean z̄.
+
+    Args:
+        z: Projections `(B, V, D)`.
+        per_view: As for `standardize`.
+
+    Returns:
+        The two, float32 scalars.
+    """
+    on, means, mean_squares = 0.0, [], []
+    for part in _parts(z):
+        part = standardize(part, per_view)
+        mean = ops.mean(part, axis=1, keepdims=True)
+        diagonal = ops.mean(part * mean, axis=0)
+        on = on + ops.sum(ops.square(1.0 - diagonal))
+        means.append(ops.squeeze(mean, axis=1))
+        mean_squares.append(ops.mean(diagonal, axis=0))
+    off = off_diagonal(ops.concatenate(means, axis=1), ops.concatenate(mean_squares))
+    return on / z.shape[1], off
 
 
 def pairs(z, per_view=False):

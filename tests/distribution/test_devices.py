@@ -126,3 +126,23 @@ def test_processes_that_torch_starts(tmp_path):
     assert "Process 1 of 2 ended with code 7; the others were stopped." in dead.stderr
     failed = helpers.run_python(script, "fail")
     assert failed.returncode == 1 and "ZeroDivisionError" in failed.stderr
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="what torch gathers")
+def test_gradients_in_another_order_of_memory(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch\n"
+        "from keras_mvssl import distribution\n"
+        "distribution.data_parallel(2)\n"
+        "rank, _ = distribution.processes()\n"
+        "x = torch.ones(2, 3, 4, requires_grad=True)\n"
+        "weights = torch.arange(48.0).reshape(4, 3, 4) * (rank + 1)\n"
+        "turned = distribution.gather(x).permute(2, 0, 1)\n"
+        "(turned * weights.permute(2, 0, 1).contiguous()).sum().backward()\n"
+        "expected = 3 * torch.arange(48.0).reshape(2, 2, 3, 4)[rank]\n"
+        "torch.testing.assert_close(x.grad, expected)\n"
+        "assert not distribution.gather(x.detach()).requires_grad\n"
+    )
+    result = helpers.run_python(script)
+    assert result.returncode == 0, result.stderr
