@@ -6,8 +6,8 @@ Forward and backward passes from projections in memory, compiled where the backe
 compiles (TensorFlow, JAX). The double loops are the same objectives as they are usually
 written: over pairs of views, with a D x D matrix for each (Barlow Twins) or two
 (VICReg); one is skipped, and marked, where its matrices would take more than half of
-the free memory. All of a row are timed in turn and the fastest round of each counts:
-figures within a row compare, single times depend on the machine. Memory is the rise of
+the free memory. All of one D are timed in turn and the fastest round of each counts:
+such figures compare, single times depend on the machine. Memory is the rise of
 the process's peak during a step (Linux only), or of TensorFlow's own count, where it
 keeps what it has freed. About 10 minutes on two CPU cores.
 """
@@ -177,33 +177,45 @@ def fits(matrices, views, dim):
     return free is None or needed < free / 2
 
 
-def measure(views, dim):
-    """Best milliseconds and MiB of each function; None for those skipped."""
+def measure(dim):
+    """A row for each number of views, timed in turn: `{name: {ms, mib}}`.
+
+    The best milliseconds and MiB of each function, None for those skipped.
+    """
     rng = np.random.default_rng(0)
-    z = rng.normal(size=(BATCH.value, views, dim)).astype("float32")
-    z = ops.convert_to_tensor(z)
-    steps = {name: with_gradient(loss) for name, loss in LOSSES.items()}
-    for name, (loss, matrices, same) in LOOPS.items():
-        if fits(matrices, views, dim):
-            steps[name] = with_gradient(loss)
-            values = float(steps[name](z)), float(steps[same](z))
-            assert abs(values[0] / values[1] - 1) < 1e-3, (name, values)
+    steps, projections = {}, {}
+    for views in map(int, VIEWS.value):
+        z = rng.normal(size=(BATCH.value, views, dim)).astype("float32")
+        z = projections[views] = ops.convert_to_tensor(z)
+        for name, loss in LOSSES.items():
+            steps[views, name] = with_gradient(loss)
+        for name, (loss, matrices, same) in LOOPS.items():
+            if fits(matrices, views, dim):
+                steps[views, name] = with_gradient(loss)
+                values = float(steps[views, name](z)), float(steps[views, same](z))
+                assert abs(values[0] / values[1] - 1) < 1e-3, (name, values)
     best = dict.fromkeys(steps, float("inf"))
-    for step in steps.values():
-        step(z)  # compiles
+    for (views, _), step in steps.items():
+        step(projections[views])  # compiles
     for _ in range(ROUNDS.value):
-        for name, step in steps.items():
-            if 1 < best[name] < float("inf"):
+        for key, step in steps.items():
+            if 1 < best[key] < float("inf"):
                 continue  # Seconds are long enough to be timed once.
             start = time.perf_counter()
-            step(z)
-            best[name] = min(best[name], time.perf_counter() - start)
-    return {
-        name: {"ms": 1000 * best[name], "mib": memory(steps[name], z)}
-        if name in steps
-        else None
-        for name in (*LOSSES, *LOOPS)
-    }
+            step(projections[key[0]])
+            best[key] = min(best[key], time.perf_counter() - start)
+    rows = []
+    for views, z in projections.items():
+        row = {"views": views, "dim": dim}
+        for name in (*LOSSES, *LOOPS):
+            key = views, name
+            row[name] = (
+                {"ms": 1000 * best[key], "mib": memory(steps[key], z)}
+                if key in steps
+                else None
+            )
+        rows.append(row)
+    return rows
 
 
 def table(rows, quantity, digits):
@@ -260,9 +272,9 @@ def plot(rows, path):
 def main(argv):
     del argv
     rows = []
-    for dim, views in itertools.product(map(int, DIMS.value), map(int, VIEWS.value)):
-        rows.append({"views": views, "dim": dim, **measure(views, dim)})
-        table(rows[-1:], "ms", 2)
+    for dim in map(int, DIMS.value):
+        rows += measure(dim)
+        table(rows[-len(VIEWS.value) :], "ms", 2)
     for quantity, title, digits in (("ms", "Milliseconds", 2), ("mib", "MiB", 0)):
         print(f"\n{title}, B = {BATCH.value}, {keras.backend.backend()}")
         table(rows, quantity, digits)
