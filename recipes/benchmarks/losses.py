@@ -6,10 +6,10 @@ Forward and backward passes from projections in memory, compiled where the backe
 compiles (TensorFlow, JAX). The double loops are the same objectives as they are usually
 written: over pairs of views, with a D x D matrix for each (Barlow Twins) or two
 (VICReg); one is skipped, and marked, where its matrices would take more than half of
-the free memory. All of one D are timed in turn and the fastest round of each counts:
-such figures compare, single times depend on the machine. Memory is the rise of
-the process's peak during a step (Linux only), or of TensorFlow's own count, where it
-keeps what it has freed. About 10 minutes on two CPU cores.
+the free memory. All losses of one D are timed in turn, then each loop, and the fastest
+round of each counts: such figures compare, single times depend on the machine. Memory
+is the rise of the process's peak during a step (Linux only), or of TensorFlow's own
+count, where it keeps what it has freed. About 10 minutes on two CPU cores.
 """
 
 import contextlib
@@ -178,44 +178,45 @@ def fits(matrices, views, dim):
 
 
 def measure(dim):
-    """A row for each number of views, timed in turn: `{name: {ms, mib}}`.
-
-    The best milliseconds and MiB of each function, None for those skipped.
-    """
+    """A row for each number of views: `{name: {ms, mib}}`, None for those skipped."""
     rng = np.random.default_rng(0)
-    steps, projections = {}, {}
+    rows = []
     for views in map(int, VIEWS.value):
         z = rng.normal(size=(BATCH.value, views, dim)).astype("float32")
-        z = projections[views] = ops.convert_to_tensor(z)
-        for name, loss in LOSSES.items():
-            steps[views, name] = with_gradient(loss)
+        rows.append({"views": views, "dim": dim, "z": ops.convert_to_tensor(z)})
+    steps = {name: with_gradient(loss) for name, loss in LOSSES.items()}
+    time_in_turn(rows, steps)
+    # Of those, the matrices of one number of views at a time fill the memory.
+    for row in rows:
+        z = row.pop("z")
         for name, (loss, matrices, same) in LOOPS.items():
-            if fits(matrices, views, dim):
-                steps[views, name] = with_gradient(loss)
-                values = float(steps[views, name](z)), float(steps[views, same](z))
+            row[name] = None
+            if fits(matrices, row["views"], dim):
+                step = with_gradient(loss)
+                values = float(step(z)), float(steps[same](z))
                 assert abs(values[0] / values[1] - 1) < 1e-3, (name, values)
-    best = dict.fromkeys(steps, float("inf"))
-    for (views, _), step in steps.items():
-        step(projections[views])  # compiles
-    for _ in range(ROUNDS.value):
-        for key, step in steps.items():
-            if 1 < best[key] < float("inf"):
-                continue  # Seconds are long enough to be timed once.
-            start = time.perf_counter()
-            step(projections[key[0]])
-            best[key] = min(best[key], time.perf_counter() - start)
-    rows = []
-    for views, z in projections.items():
-        row = {"views": views, "dim": dim}
-        for name in (*LOSSES, *LOOPS):
-            key = views, name
-            row[name] = (
-                {"ms": 1000 * best[key], "mib": memory(steps[key], z)}
-                if key in steps
-                else None
-            )
-        rows.append(row)
+                time_in_turn([timed := {"z": z}], {name: step})
+                row[name] = timed[name]
     return rows
+
+
+def time_in_turn(rows, steps):
+    """Best milliseconds, and MiB, of each function on each row's projections."""
+    pairs = list(itertools.product(rows, steps))
+    for row, name in pairs:
+        steps[name](row["z"])  # compiles
+        row[name] = {"ms": float("inf")}
+    for _ in range(ROUNDS.value):
+        for row, name in pairs:
+            if 1000 < row[name]["ms"] < float("inf"):
+                continue  # Seconds are long enough to be timed once.
+            steps[name](row["z"])  # What others left in the caches is gone.
+            start = time.perf_counter()
+            steps[name](row["z"])
+            elapsed = 1000 * (time.perf_counter() - start)
+            row[name]["ms"] = min(row[name]["ms"], elapsed)
+    for row, name in pairs:
+        row[name]["mib"] = memory(steps[name], row["z"])
 
 
 def table(rows, quantity, digits):
