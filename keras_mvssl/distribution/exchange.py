@@ -33,7 +33,7 @@ def gather(x):
 
         gathered = torch.cat(all_gather(x.contiguous()))
         if gathered.requires_grad:
-            # It sends gradients back as they lie in memory, without regard to strides.
+            # Gloo sends gradients back as they lie in memory (pytorch/pytorch#192920).
             gathered.register_hook(lambda gradient: gradient.contiguous())
         return gathered
     return x

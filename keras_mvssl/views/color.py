@@ -11,17 +11,11 @@ from keras import ops
 # Luma of RGB, as in `tf.image.rgb_to_grayscale`, scaled to sum to 1.
 _LUMA = np.array([0.2989, 0.5870, 0.1140]) / 0.9999
 
-# RGB to luma and two axes of colour (YIQ), of which a gray has none.
-_YIQ = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-# A turn by θ is _KEPT + cos θ · _COS + sin θ · _SIN.
-_KEPT, _COS, _SIN = (
-    (np.linalg.inv(_YIQ) @ np.array(turned) @ _YIQ).astype("float32")
-    for turned in (
-        [[1, 0, 0], [0, 0, 0], [0, 0, 0]],
-        [[0, 0, 0], [0, 1, 0], [0, 0, 1]],
-        [[0, 0, 0], [0, 0, 1], [0, -1, 0]],
-    )
-)
+# A turn of hue by θ about the axis of grays is _KEPT + cos θ · _COS + sin θ · _SIN. By
+# thirds of the circle the channels change places, as they do in HSV.
+_KEPT = np.full((3, 3), 1 / 3, "float32")
+_COS = np.eye(3, dtype="float32") - _KEPT
+_SIN = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], "float32") / np.float32(3**0.5)
 
 
 def gray_weights(channels):

@@ -38,12 +38,12 @@ class RandomViews(keras.layers.Layer):
     weight: a model saved and loaded in the middle of training goes on with the views
     that it would have drawn.
 
-    Where it differs from `KerasCVViews`, which follows the same `Augmentation` (with
-    hue off, means and standard deviations of views agree within 2 % of the range):
+    Where it differs from `KerasCVViews`, which follows the same `Augmentation` (means
+    and standard deviations of views agree within 2 % of the range):
     shrunk crops are antialiased; pixels are centred at halves, as in `tf.image.resize`,
-    so that a crop's rim is not cut by half a pixel; hue is a rotation in YIQ, which
-    keeps the luma, instead of a turn of HSV, which keeps the value; colours are clipped
-    once, after all steps, and not rounded. Float32 under every dtype policy, by the
+    so that a crop's rim is not cut by half a pixel; hue turns RGB about the axis of
+    grays, which keeps the mean of the channels, instead of turning HSV, which keeps
+    their maximum; colours are clipped once, after all steps, and not rounded. Float32 under every dtype policy, by the
     matrix products of the device, which on some accelerators round factors to TF32 or
     bfloat16.
 

@@ -1,5 +1,7 @@
 """`RandomViews`: its arithmetic against references, its draws, its contract."""
 
+import colorsys
+
 import keras
 import numpy as np
 import pytest
@@ -182,21 +184,31 @@ def test_color_steps_equal_one_after_the_other():
 
 
 def turned(pixels, angle):
-    yiq = np.array([LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-    y, i, q = np.moveaxis(pixels @ yiq.T, -1, 0)
-    chroma = (i + 1j * q) * np.exp(-1j * angle)
-    return np.stack([y, chroma.real, chroma.imag], -1) @ np.linalg.inv(yiq).T
+    across = np.array([[2, -1, -1], [0, 3**0.5, -(3**0.5)]]) / 6**0.5
+    a, b = np.moveaxis(pixels @ across.T, -1, 0)
+    chroma = (a + 1j * b) * np.exp(1j * angle)
+    chroma = np.stack([chroma.real, chroma.imag], -1) @ across
+    return pixels.mean(-1, keepdims=True) + chroma
 
 
-def test_hue_keeps_grays_and_luma_and_comes_round():
-    turns = np.array([0.0, 0.1, -0.3, 1.0], "float32")
+def test_hue_turns_about_grays_and_by_thirds_as_in_hsv():
+    turns = np.array([0.0, 1.0, 0.1, -0.3], "float32")
     matrices = as_numpy(color.hue_matrix(ops.convert_to_tensor(turns)))
     np.testing.assert_allclose(matrices @ np.ones(3), np.ones((4, 3)), atol=1e-5)
-    np.testing.assert_allclose(LUMA @ matrices, np.tile(LUMA, (4, 1)), atol=1e-5)
-    np.testing.assert_allclose(
-        matrices[[0, 3]], np.eye(3)[None].repeat(2, 0), atol=1e-5
-    )
-    assert np.abs(matrices[1] - np.eye(3)).max() > 0.1
+    np.testing.assert_allclose(matrices[:2], np.eye(3)[None].repeat(2, 0), atol=1e-5)
+    assert np.abs(matrices[2] - np.eye(3)).max() > 0.1
+    pixels = np.random.default_rng(0).uniform(size=(500, 3))
+    for turn, limit in ((1 / 3, 1e-5), (-1 / 3, 1e-5), (0.05, 0.05), (0.5, 0.15)):
+        turn = np.float32(turn)
+        got = pixels @ as_numpy(color.hue_matrix(ops.convert_to_tensor(turn))).T
+        hue, saturation, value = np.moveaxis(
+            np.array([colorsys.rgb_to_hsv(*x) for x in pixels]), -1, 0
+        )
+        hue = (hue + turn) % 1
+        expected = [
+            colorsys.hsv_to_rgb(*x) for x in zip(hue, saturation, value, strict=True)
+        ]
+        assert np.abs(np.clip(got, 0, 1) - expected).mean() < limit, turn
 
 
 # Draws
@@ -401,10 +413,11 @@ def test_bad_input():
 # The two engines
 
 
+@pytest.mark.parametrize("hue", [0, 0.1, 0.5])
 @pytest.mark.parametrize("preset", ["cifar10", "stl10", "imagenet100"])
-def test_engines_make_views_of_the_same_mean_and_spread(preset):
+def test_engines_make_views_of_the_same_mean_and_spread(preset, hue):
     settings = Augmentation.preset(preset).get_config()
-    augmentation = Augmentation(**{**settings, "size": 32, "hue": 0, "blur": 0.5})
+    augmentation = Augmentation(**{**settings, "size": 32, "hue": hue, "blur": 0.5})
     # Smooth images, as photographs are.
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 255, (400, 6, 6, 3))
