@@ -43,9 +43,9 @@ class RandomViews(keras.layers.Layer):
     shrunk crops are antialiased; pixels are centred at halves, as in `tf.image.resize`,
     so that a crop's rim is not cut by half a pixel; hue turns RGB about the axis of
     grays, which keeps the mean of the channels, instead of turning HSV, which keeps
-    their maximum; colours are clipped once, after all steps, and not rounded. Float32 under every dtype policy, by the
-    matrix products of the device, which on some accelerators round factors to TF32 or
-    bfloat16.
+    their maximum; colours are clipped once, after all steps, and not rounded. Float32
+    under every dtype policy, by the matrix products of the device, which on some
+    accelerators round factors to TF32 or bfloat16.
 
     Args:
         augmentation: An `Augmentation`.
