@@ -39,8 +39,8 @@ class RandomViews(keras.layers.Layer):
     that it would have drawn.
 
     Where it differs from `KerasCVViews`, which follows the same `Augmentation` (means
-    and standard deviations of views agree within 2 % of the range):
-    shrunk crops are antialiased; pixels are centred at halves, as in `tf.image.resize`,
+    and standard deviations of views agree within 2 % of the range, but for images of
+    strong colours that hue turns far): shrunk crops are antialiased; pixels are centred at halves, as in `tf.image.resize`,
     so that a crop's rim is not cut by half a pixel; hue turns RGB about the axis of
     grays, which keeps the mean of the channels, instead of turning HSV, which keeps
     their maximum; colours are clipped once, after all steps, and not rounded. Float32

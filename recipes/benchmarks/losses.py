@@ -7,7 +7,7 @@ compiles (TensorFlow, JAX). The double loops are the same objectives as they are
 written: over pairs of views, with a D x D matrix for each (Barlow Twins) or two
 (VICReg); one is skipped, and marked, where its matrices would take more than half of
 the free memory. All losses of one D are timed in turn, then each loop, and the fastest
-round of each counts: such figures compare, single times depend on the machine. Memory
+round of each counts: compare those of one D, single times depend on the machine. Memory
 is the rise of the process's peak during a step (Linux only), or of TensorFlow's own
 count, where it keeps what it has freed. About 10 minutes on two CPU cores.
 """
@@ -210,7 +210,7 @@ def time_in_turn(rows, steps):
         for row, name in pairs:
             if 1000 < row[name]["ms"] < float("inf"):
                 continue  # Seconds are long enough to be timed once.
-            steps[name](row["z"])  # What others left in the caches is gone.
+            steps[name](row["z"])  # Then the caches hold its own.
             start = time.perf_counter()
             steps[name](row["z"])
             elapsed = 1000 * (time.perf_counter() - start)

@@ -15,7 +15,8 @@ import numpy as np
 import helpers
 import keras_mvssl as mv
 
-BATCH, VIEWS, DIM, SIZE = 64, 4, 64, 12
+# The mean view is compared in the space of features, all pairs in that of samples.
+BATCH, VIEWS, DIM, SIZE = 64, 4, 48, 12
 
 
 class Agreement(keras.losses.Loss):

@@ -1,5 +1,7 @@
 """Value and gradient against float64 references written from the formulas."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 
@@ -62,8 +64,10 @@ def test_features_in_parts(views, pairing, monkeypatch):
     loss = BarlowTwins(0.3, pairing=pairing)
     whole = helpers.value_and_gradient(lambda x: total(loss, x), z)
     monkeypatch.setattr(correlations, "PART", 7 * z[:, :, 0].size)
-    assert len(correlations._parts(z)) == 8
+    spy = mock.Mock(side_effect=correlations.standardize)
+    monkeypatch.setattr(correlations, "standardize", spy)
     parts = helpers.value_and_gradient(lambda x: total(loss, x), z)
+    assert [call.args[0].shape[2] for call in spy.mock_calls[:8]] == [7] * 7 + [1]
     assert parts[0] == pytest.approx(whole[0], rel=1e-5)
     error = np.abs(parts[1] - whole[1]).max()
     assert error < 1e-5 * np.abs(whole[1]).max()
