@@ -34,18 +34,17 @@ class RandomViews(keras.layers.Layer):
 
     Every image and every view draws its own parameters, as a function of (seed, step,
     place in the batch of all devices, view), on one backend (with TensorFlow, XLA draws
-    other numbers). The step counts training calls, and is a
-    weight: a model saved and loaded in the middle of training goes on with the views
-    that it would have drawn.
+    other numbers). The step counts training calls, and is a weight: a model saved and
+    loaded in the middle of training goes on with the views that it would have drawn.
 
     Where it differs from `KerasCVViews`, which follows the same `Augmentation` (means
     and standard deviations of views agree within 2 % of the range, but for images of
-    strong colours that hue turns far): shrunk crops are antialiased; pixels are centred at halves, as in `tf.image.resize`,
-    so that a crop's rim is not cut by half a pixel; hue turns RGB about the axis of
-    grays, which keeps the mean of the channels, instead of turning HSV, which keeps
-    their maximum; colours are clipped once, after all steps, and not rounded. Float32
-    under every dtype policy, by the matrix products of the device, which on some
-    accelerators round factors to TF32 or bfloat16.
+    strong colours that hue turns far): shrunk crops are antialiased; pixels are centred
+    at halves, as in `tf.image.resize`, so that a crop's rim is not cut by half a pixel;
+    hue turns RGB about the axis of grays, which keeps the mean of the channels, instead
+    of turning HSV, which keeps their maximum; colours are clipped once, after all
+    steps, and not rounded. Float32 under every dtype policy, by the matrix products of
+    the device, which on some accelerators round factors to TF32 or bfloat16.
 
     Args:
         augmentation: An `Augmentation`.
