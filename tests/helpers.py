@@ -75,7 +75,8 @@ def hessian_product(function, array, direction):
         import jax
 
         gradient = jax.grad(function)
-        product = jax.grad(lambda x: ops.sum(gradient(x) * direction))(x)
+        second = jax.grad(lambda x: ops.sum(gradient(x) * direction))
+        product = jax.jit(second)(x)
     else:
         import torch
 
