@@ -116,9 +116,9 @@ care, and the [README](../README.md#how-fast) has its figures.
 
 Their views have the same distribution but for: antialiasing when a crop shrinks, hue as a turn
 of RGB about the axis of grays instead of a turn of HSV, and clipping once instead of after each
-colour step. Means and standard deviations agree within 2 % of the range, but for strong colours that
-hue turns far, and probes within the noise of three seeds: the docstring of `recipes/shapes.py`, where
-hue is strong, has figures. Neither depends on
-the number of workers or devices, nor on whether the run was interrupted: a view is a function of
-(seed, step, place in the batch, view), and of the number of views.
+colour step. Means and standard deviations agree within 2 % of the range, but for strong colours
+that hue turns far, and probes within the noise of three seeds: the docstring of `recipes/shapes.py`,
+where hue is strong, has figures. Neither depends on the number of workers or devices, nor on
+whether the run was interrupted: a view is a function of (seed, step, place in the batch, view),
+and of the number of views.
 """

@@ -4,8 +4,8 @@
 
 Reaches 80.9 % on TensorFlow. Views are made by KerasCV layers, the same on every
 backend. `--augment=device` does as well: with `--seed=0`, 1 and 2 it reached 79.8, 76.3
-and 85.7 %, KerasCV layers 79.9, 76.1 and 83.7 % (TensorFlow, two CPU cores; losses
-that round otherwise than those of the 80.9 %).
+and 85.7 %, KerasCV layers 79.9, 76.1 and 83.7 % (TensorFlow, two CPU cores, a later
+version than that of the 80.9 %).
 """
 
 from keras_mvssl.training import Recipe

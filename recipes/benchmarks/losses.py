@@ -195,7 +195,8 @@ def measure(dim):
                 step = with_gradient(loss)
                 values = float(step(z)), float(steps[same](z))
                 assert abs(values[0] / values[1] - 1) < 1e-3, (name, values)
-                time_in_turn([timed := {"z": z}], {name: step})
+                timed = {"z": z}
+                time_in_turn([timed], {name: step})
                 row[name] = timed[name]
     return rows
 
