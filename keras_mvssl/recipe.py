@@ -81,7 +81,8 @@ class Recipe:
         devices: Devices of this machine that share each batch, with the result of one;
             None takes all accelerators that there are.
         seed: Seed of weights, order, views and subsets.
-        data_dir: Folder of the data.
+        data_dir: Folder of the data; or an npz file that holds them, as `data.load`
+            describes it, which needs no TensorFlow.
         workers: Chunks augmented in parallel; None lets tf.data choose.
 
     Example:

@@ -143,6 +143,8 @@ def _run(recipe, home, own, known, claim):
     name = recipe.dataset
     if name == "folder":
         name = f"folder:{recipe.data_dir}"
+    elif str(recipe.data_dir).endswith(".npz"):
+        name = f"npz:{recipe.data_dir}"
     with clock.part("data and model"):
         splits = data.load(
             name,

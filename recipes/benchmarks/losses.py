@@ -9,7 +9,8 @@ written: over pairs of views, with a D x D matrix for each (Barlow Twins) or two
 the free memory. All losses of one D are timed in turn, then each loop, and the fastest
 round of each counts: compare those of one D, single times depend on the machine. Memory
 is the rise of the process's peak during a step (Linux only), or of TensorFlow's own
-count, where it keeps what it has freed. About 10 minutes on two CPU cores.
+count, where it keeps what it has freed; on an accelerator, PyTorch's count alone. About
+10 minutes on two CPU cores.
 """
 
 import contextlib
@@ -129,7 +130,7 @@ def with_gradient(loss):
         x = x.detach().requires_grad_(True)
         value = function(x)
         value.backward()
-        return value.detach()
+        return value.detach().cpu()  # waits
 
     return step
 
@@ -151,6 +152,8 @@ def memory(step, z):
             tf.reset_memory_stats("CPU:0")
             step(z)
             return (tf.get_memory_info("CPU:0")["peak"] - before) / 2**20
+    if distribution.device_name() != "cpu":
+        return memory_of_cuda(step, z) if keras.backend.backend() == "torch" else None
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
         pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the peak
@@ -159,6 +162,15 @@ def memory(step, z):
     before = status("VmRSS")
     step(z)
     return status("VmHWM") - before
+
+
+def memory_of_cuda(step, z):
+    import torch
+
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step(z)
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 def free_memory():
@@ -224,14 +236,15 @@ def table(rows, quantity, digits):
     names = (*LOSSES, *LOOPS)
     print(f"{'V':>3}{'D':>6}" + "".join(f"{name:>20}" for name in names))
     for row in rows:
-        cells = [row[name] and row[name][quantity] for name in names]
-        print(
-            f"{row['views']:>3}{row['dim']:>6}"
-            + "".join(
-                f"{'does not fit':>20}" if x is None else f"{x:>20.{digits}f}"
-                for x in cells
-            )
-        )
+        line = f"{row['views']:>3}{row['dim']:>6}"
+        for name in names:
+            if row[name] is None:
+                line += f"{'does not fit':>20}"
+            elif row[name][quantity] is None:
+                line += f"{'-':>20}"
+            else:
+                line += f"{row[name][quantity]:>20.{digits}f}"
+        print(line)
 
 
 def plot(rows, path):

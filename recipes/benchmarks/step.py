@@ -9,8 +9,8 @@ loss and optimizer on top of the encoder), with views made on the device by
 step over those of the bare encoder; data wait is the part of a step with `KerasCVViews`
 that one with ready-made views does not take. All of a row are timed in turn, and the
 fastest round of each counts. On an accelerator, a last column leaves the statistics of
-the loss to the precision that the backend multiplies in (not yet run). With --rounds=2
-and TensorFlow, 9 minutes on two CPU cores.
+the loss to the precision that the backend multiplies in. With --rounds=2 and
+TensorFlow, 9 minutes on two CPU cores.
 """
 
 import importlib.util
@@ -45,14 +45,17 @@ PRECISION = flags.DEFINE_enum(
     "precision", "float32", ["float32", "bfloat16", "float16"], "Of layers."
 )
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings of each, of which the best counts.")
+SECONDS = flags.DEFINE_float("seconds", 2.0, "Of a timing, about.")
 OUT = flags.DEFINE_string("out", None, "Path for results, without .json and .png.")
 
-SECONDS = 2.0  # of a timing, about
 STEPS = "ready views", "RandomViews", "KerasCVViews", "own precision"
 
 
 def bare_step(encoder, views):
-    """A function that runs the encoder on views forward and backward, and waits."""
+    """A function that runs the encoder on views forward and backward.
+
+    It returns a tensor that comes last, to wait for.
+    """
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -66,7 +69,7 @@ def bare_step(encoder, views):
         step = jax.jit(jax.value_and_grad(loss, has_aux=True))
         trainable = [x.value for x in encoder.trainable_variables]
         others = [x.value for x in encoder.non_trainable_variables]
-        return lambda: jax.block_until_ready(step(trainable, others, views))
+        return lambda: step(trainable, others, views)[1][0]
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -76,13 +79,13 @@ def bare_step(encoder, views):
                 value = ops.sum(encoder(views, training=True))
             return tape.gradient(value, encoder.trainable_variables)
 
-        return lambda: step()[0].numpy()
+        return lambda: step()[0]
 
     def step():
         encoder.zero_grad()
         ops.sum(encoder(views, training=True)).backward()
-        # Waits: the first layer's gradient comes last.
-        ops.convert_to_numpy(next(encoder.parameters()).grad.ravel()[0])
+        # The first layer's gradient comes last.
+        return next(encoder.parameters()).grad
 
     return step
 
@@ -144,12 +147,13 @@ def measure(backbone, batch_size, dim, views):
     ready = ops.cast(layer(images[:batch_size], step=0), "uint8")
     flat = ops.reshape(ready, (-1, size, size, 3))
     bare = bare_step(ENCODERS[backbone]((size, size, 3)), flat)
-    bare()  # compiles
+    ops.convert_to_numpy(bare())  # compiles
 
     def bare_seconds(steps):
         start = time.perf_counter()
         for _ in range(steps):
-            bare()
+            last = bare()
+        ops.convert_to_numpy(last)
         return time.perf_counter() - start
 
     batches = mv.data.batches(images, batch_size)
@@ -166,7 +170,7 @@ def measure(backbone, batch_size, dim, views):
         functions["own precision"] = whole_step(
             backbone, dim, None, Ready(ready), matmul=ops.matmul
         )
-    steps = max(2, round(SECONDS / bare_seconds(1)))
+    steps = max(2, round(SECONDS.value / bare_seconds(3) * 3))
     best = dict.fromkeys(functions, 0.0)
     for round_ in range(ROUNDS.value + 1):
         for name, seconds in functions.items():

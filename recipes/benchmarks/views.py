@@ -6,9 +6,11 @@ Four things make the same kind of views (crop, flip, blur, colour jitter, graysc
 the same images: KerasCV's own layers in an unseeded parallel `map`, on images repeated
 V times; `KerasCVViews` in `data.multiview`, whose views are reproducible; and
 `RandomViews` on the device, on the backend at hand, without and with a blur. All are
-timed in turn, and the fastest round of each counts. About 3 minutes on two CPU cores.
+timed in turn, and the fastest round of each counts. Without TensorFlow and KerasCV,
+`RandomViews` alone. About 3 minutes on two CPU cores.
 """
 
+import importlib.util
 import pathlib
 import time
 
@@ -30,9 +32,9 @@ SIZES = flags.DEFINE_list("sizes", ["32", "96", "224"], "Pixels of images and vi
 VIEWS = flags.DEFINE_list("views", ["2", "4", "8"], "Numbers of views V.")
 BATCH = flags.DEFINE_integer("batch_size", 256, "Images B at 32 pixels; fewer above.")
 ROUNDS = flags.DEFINE_integer("rounds", 4, "Timings of each, of which the best counts.")
+SECONDS = flags.DEFINE_float("seconds", 1.5, "Of a timing, at least.")
 OUT = flags.DEFINE_string("out", None, "Path for results, without .json and .png.")
 
-SECONDS = 1.5  # of a timing, at least
 NAMES = ("KerasCV stock", "KerasCVViews", "RandomViews", "RandomViews, no blur")
 
 
@@ -110,18 +112,12 @@ def measure(size, views):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (4 * batch_size, size, size, 3), dtype="uint8")
     arguments = images, views, batch_size
-    streams = dict(
-        zip(
-            NAMES,
-            (
-                stock_chain(*arguments),
-                seeded_chain(*arguments),
-                on_device(*arguments),
-                on_device(*arguments, blur=0.0),
-            ),
-            strict=True,
-        )
-    )
+    streams = {}
+    if importlib.util.find_spec("keras_cv"):
+        streams["KerasCV stock"] = stock_chain(*arguments)
+        streams["KerasCVViews"] = seeded_chain(*arguments)
+    streams["RandomViews"] = on_device(*arguments)
+    streams["RandomViews, no blur"] = on_device(*arguments, blur=0.0)
     best = dict.fromkeys(streams, 0.0)
     for round_ in range(ROUNDS.value + 1):
         for name, stream in streams.items():
@@ -129,7 +125,7 @@ def measure(size, views):
             for _ in range(4):
                 next(stream)
             start, count = time.perf_counter(), 0
-            while time.perf_counter() - start < SECONDS:
+            while time.perf_counter() - start < SECONDS.value:
                 next(stream)
                 count += batch_size * views
             if round_:
@@ -146,6 +142,8 @@ def plot(rows, path):
     for axis, size in zip(axes[0], sizes, strict=True):
         kept = [row for row in rows if row["size"] == size]
         for name in NAMES:
+            if name not in kept[0]:
+                continue
             axis.plot(
                 [row["views"] for row in kept],
                 [row[name] for row in kept],
@@ -162,6 +160,15 @@ def plot(rows, path):
     figure.savefig(path, dpi=110)
 
 
+def cells(row):
+    """Rates, and their ratios to KerasCV's own layers."""
+    for name in NAMES:
+        text = f"{row[name]:,.0f}" if name in row else "-"
+        if NAMES[0] in row:
+            text += f" ({row[name] / row[NAMES[0]]:4.1f})"
+        yield f"{text:>24}"
+
+
 def main(argv):
     del argv
     print(f"{'px':>4}{'V':>3}" + "".join(f"{name:>24}" for name in NAMES))
@@ -170,11 +177,7 @@ def main(argv):
         for views in map(int, VIEWS.value):
             row = measure(size, views)
             rows.append(row)
-            cells = [
-                f"{row[name]:>16,.0f} ({row[name] / row[NAMES[0]]:4.1f})"
-                for name in NAMES
-            ]
-            print(f"{size:>4}{views:>3} " + " ".join(cells), flush=True)
+            print(f"{size:>4}{views:>3}" + "".join(cells(row)), flush=True)
     if OUT.value:
         result = {
             **records.provenance(),
