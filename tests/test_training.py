@@ -152,8 +152,9 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 from keras_mvssl import training
 
-settings = dict(dataset=f"npz:{sys.argv[1]}", backbone="tiny", projector_dim=8)
-recipe = training.Recipe(**settings, augment="device", epochs=1, batch_size=16)
+settings = dict(dataset="cifar10", data_dir=sys.argv[1], backbone="tiny")
+settings |= dict(projector_dim=8, augment="device", epochs=1, batch_size=16)
+recipe = training.Recipe(**settings)
 assert training.run(recipe, sys.argv[2])["probe"]["final"] is not None
 """
 
