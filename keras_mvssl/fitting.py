@@ -1,20 +1,25 @@
 """Training that can be stopped at any step and goes on as if it had not been."""
 
+import collections
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from typing import Any
 
 import keras
 
+from keras_mvssl import distribution
 from keras_mvssl.callbacks import Checkpoint
 from keras_mvssl.callbacks import Throughput
 from keras_mvssl.callbacks.checkpoint import Interrupted
 from keras_mvssl.callbacks.probing import check_counts
 
 __all__ = ["Interrupted", "fit"]
+
+SECONDS_BETWEEN_PROGRESS = 0.2
 
 
 def fit(
@@ -135,6 +140,7 @@ class _CallbackList(keras.callbacks.CallbackList):
 
     seen = 0
     is_last = True
+    _shown = 0.0
     restore: Callable[[], Any] | None = None
     _has_begun = False
 
@@ -157,7 +163,22 @@ class _CallbackList(keras.callbacks.CallbackList):
         super().on_train_batch_begin(batch + self.seen, logs)
 
     def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch + self.seen, logs)
+        # Keras fetches the logs of each step here, which makes a GPU wait for Python.
+        logs = _Logs(sorted((logs or {}).items()))
+        shows = time.monotonic() >= self._shown + SECONDS_BETWEEN_PROGRESS
+        for callback in self.callbacks:
+            if not isinstance(callback, keras.callbacks.ProgbarLogger):
+                callback.on_train_batch_end(batch + self.seen, logs)
+            elif shows:
+                callback.on_train_batch_end(batch + self.seen, logs)
+                self._shown = time.monotonic()
+
+
+class _Logs(collections.UserDict):
+    """Logs of a step, fetched from the device when they are read."""
+
+    def __getitem__(self, name):
+        return float(distribution.value_of(super().__getitem__(name)))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from unittest import mock
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ import helpers
 import keras_mvssl as mv
 from keras_mvssl import checkpoints
 from keras_mvssl import fitting
+from keras_mvssl.callbacks import divergence
 
 EPOCHS, STEPS, BATCH, SIZE = 2, 4, 8, 12
 AUGMENTATION = mv.views.Augmentation(size=SIZE)
@@ -260,6 +262,69 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path, images):
     ):
         training.fit()
     assert training.steps() == [0]
+
+
+def test_a_loss_seen_late_is_named_with_its_step(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(divergence, "SECONDS", 1e6)
+    training = Training(tmp_path, images, rate=0.01)
+    kept = []
+
+    class Keep(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            kept.append(dict(logs))
+
+    def break_off():
+        variable = training.model.trainable_variables[0]
+        variable.assign(np.full(variable.shape, np.nan))
+
+    with pytest.raises(mv.callbacks.DivergenceError) as raised:
+        training.fit(Keep(), After(STEPS + 2, break_off))
+    assert f"after step {STEPS + 3}, " in str(raised.value)
+    assert f"before it: invariance {kept[STEPS + 1]['invariance']:.4g}" in str(
+        raised.value
+    )
+    assert len(kept) == 2 * STEPS  # It was looked at at the end of the epoch.
+
+
+def test_steps_do_not_wait_for_logs_that_nobody_reads(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(divergence, "SECONDS", 1e6)
+    read = mock.Mock(side_effect=fitting._Logs.__getitem__)
+    monkeypatch.setattr(
+        fitting._Logs, "__getitem__", lambda logs, name: read(logs, name)
+    )
+    training = Training(tmp_path, images)
+    training.fit()
+    # The first step, and the last of each epoch: by StopOnDivergence and Throughput.
+    assert read.call_count <= 1 + 2 * EPOCHS
+
+
+def test_logs_of_a_step_are_numbers(tmp_path, images):
+    seen = []
+
+    class Reader(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append({name: value for name, value in logs.items()})
+
+    Training(tmp_path, images).fit(Reader())
+    assert len(seen) == EPOCHS * STEPS
+    for logs in seen:
+        assert set(logs) == {"loss", "invariance", "redundancy"}
+        assert all(isinstance(x, float) and np.isfinite(x) for x in logs.values())
+
+
+def test_the_progress_bar_sees_the_last_step(tmp_path, images, capsys):
+    training = Training(tmp_path, images)
+    fitting.fit(
+        training.model,
+        training.make_stream,
+        EPOCHS,
+        STEPS,
+        training.checkpoint,
+        [training.csv, training.throughput],
+        verbose=1,
+    )
+    printed = capsys.readouterr().out
+    assert printed.count(f"{STEPS}/{STEPS}") >= EPOCHS and "loss:" in printed
 
 
 @pytest.mark.slow

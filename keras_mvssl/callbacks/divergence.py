@@ -1,6 +1,7 @@
 """The end of a training that cannot be saved any more."""
 
 import math
+import time
 
 import keras
 import numpy as np
@@ -8,10 +9,13 @@ import numpy as np
 from keras_mvssl import distribution
 
 
-class StopOnDivergence(keras.callbacks.Callback):
-    """Ends training at the first loss that is not finite, saying where it was.
+SECONDS = 0.5  # Between looks at losses, each of which waits for the device.
 
-    With the loss scale of float16, steps whose gradients overflow are skipped: that is
+
+class StopOnDivergence(keras.callbacks.Callback):
+    """Ends training when a loss was not finite, saying where it was.
+
+    It looks twice a second, and at the end of each epoch. With the loss scale of float16, steps whose gradients overflow are skipped: that is
     how it finds its scale. They are counted, in `logs["skipped_steps"]`, and no
     divergence. List it before `Checkpoint`: what has diverged is not saved.
 
@@ -29,18 +33,33 @@ class StopOnDivergence(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         self._finite = {}
-        self._epoch = 0
+        self._unseen = []  # steps and their logs
+        self._looked_at = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
+        self._finite, self._unseen = {}, []
 
     def on_train_batch_end(self, batch, logs=None):
-        if math.isfinite(logs["loss"]):
-            self._finite = dict(logs)
-            return
+        self._unseen.append((batch, logs))
+        if time.monotonic() >= self._looked_at + SECONDS:
+            self._look()
+
+    def _look(self):
+        # Logs are means of the epoch: one that is not finite stays so.
+        if self._unseen and not math.isfinite(self._unseen[-1][1]["loss"]):
+            self._stop()
+        if self._unseen:
+            self._finite = self._unseen[-1][1]
+        self._unseen = []
+        self._looked_at = time.monotonic()
+
+    def _stop(self):
+        batch, logs = next(x for x in self._unseen if not math.isfinite(x[1]["loss"]))
+        before = [self._finite, *(x for i, x in self._unseen if i < batch)][-1]
         steps = self.params.get("steps") or 0
         rate = float(distribution.value_of(self.model.optimizer.learning_rate))
-        terms = ", ".join(f"{name} {x:.4g}" for name, x in self._finite.items())
+        terms = ", ".join(f"{name} {x:.4g}" for name, x in before.items())
         raise DivergenceError(
             f"The loss is not finite after step {self._epoch * steps + batch + 1}, at "
             f"a learning rate of {rate:.3g}. Means of this epoch before it: "
@@ -50,6 +69,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch, logs=None):
+        self._look()
         optimizer = self.model.optimizer
         if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             return

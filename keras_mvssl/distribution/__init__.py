@@ -12,12 +12,14 @@ from keras_mvssl.distribution.job import processes
 from keras_mvssl.distribution.job import replicas
 from keras_mvssl.distribution.job import saves_together
 from keras_mvssl.distribution.job import separate_sums
+from keras_mvssl.distribution.normalization import fuse_batch_normalization
 from keras_mvssl.distribution.parallel import INTERRUPTED
 from keras_mvssl.distribution.parallel import check_batch
 from keras_mvssl.distribution.parallel import data_parallel
 from keras_mvssl.distribution.parallel import refuse_keras_distribution
 from keras_mvssl.distribution.precision import matmul
 from keras_mvssl.distribution.runtime import device_name
+from keras_mvssl.distribution.runtime import has_accelerator
 from keras_mvssl.distribution.runtime import is_concrete
 from keras_mvssl.distribution.runtime import keep_on_device
 from keras_mvssl.distribution.runtime import peak_memory

@@ -177,6 +177,15 @@ def device_name():
     return "unknown"
 
 
+def has_accelerator():
+    """Whether the backend computes on something else than a CPU."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    return device_name() != "cpu"
+
+
 def versions():
     """Versions of Keras and of the backend's package."""
     backend = keras.backend.backend()

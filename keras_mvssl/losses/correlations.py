@@ -1,8 +1,8 @@
 """Reductions over the batch and over views, of projections `(B, V, D)`.
 
 Everything is float32 at full precision. Sums over all pairs of views take a number of
-matrix products that is linear in V; up to 8 views also elementwise products of pairs,
-which are cheap beside those.
+matrix products that is linear in V; up to 8 views, on a CPU, also elementwise products
+of pairs, which are cheap beside those.
 """
 
 import itertools
@@ -17,8 +17,10 @@ EPSILON = 1e-5
 # matrices (V, B) x (B, V), or faster: measured on a CPU with B = 256 on each backend.
 FEW_VIEWS = 8
 
-# Numbers that are worked on at a time: 2 MiB, which a CPU's caches hold.
+# Numbers that are worked on at a time: 2 MiB, which a CPU's caches hold. Accelerators
+# have no such caches, and want few and large operations: there it bounds the memory.
 PART = 2**19
+PART_OF_ACCELERATOR = 2**26
 
 
 def as_projections(y_pred):
@@ -198,13 +200,14 @@ def _pairs_in_sample_space(z, per_view):
 def _parts(z):
     """`(B, V, D)` cut into tensors of some of the features."""
     batch, views, dim = z.shape
-    step = max(1, PART // ((batch or 1) * views))
+    most = PART_OF_ACCELERATOR if distribution.has_accelerator() else PART
+    step = max(1, most // ((batch or 1) * views))
     return ops.split(z, list(range(step, dim, step)), axis=2) if step < dim else [z]
 
 
 def _diagonals_of_pairs(x):
     """C^{ab}ᵢᵢ of all pairs, in tensors with the share in which their entries count."""
-    if x.shape[0] <= FEW_VIEWS:
+    if x.shape[0] <= FEW_VIEWS and not distribution.has_accelerator():
         pairs = itertools.combinations(ops.unstack(x, axis=0), 2)
         return [(ops.mean(a * b, axis=0), 1.0) for a, b in pairs]
     by_feature = ops.transpose(x, (2, 0, 1))
@@ -232,5 +235,5 @@ def _gram(x):
 
 
 def rows(x):
-    """The length of the first axis, as float32."""
-    return ops.cast(ops.shape(x)[0], "float32")
+    """The length of the first axis, a float where it is known."""
+    return float(x.shape[0]) if x.shape[0] else ops.cast(ops.shape(x)[0], "float32")

@@ -106,7 +106,7 @@ class VICReg(MultiViewLoss):
         return {
             "invariance": ops.mean(distance),
             "variance": ops.mean(ops.relu(1.0 - deviations)),
-            "redundancy": 2.0 / (views * dim) * ops.square(unbiased) * covariance,
+            "redundancy": 2.0 / (views * dim) * unbiased**2 * covariance,
         }
 
     def weights(self, dim: int) -> dict[str, float]:

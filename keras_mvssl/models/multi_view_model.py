@@ -104,6 +104,14 @@ class MultiViewModel(keras.Model):
         # Everything is built: checkpoints restore without a first call.
         self.built = True
 
+    def __setattr__(self, name, value):
+        # Keras looks at each array in a list for layers and variables. On JAX, all
+        # arrays of a training lie in this one, which changes with each step.
+        if name == "_jax_state":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def call(self, x, training=None):
         if self.views is not None:
             return self._project(self.views(x, training=training), training)
@@ -154,6 +162,7 @@ class MultiViewModel(keras.Model):
                 )
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         distribution.synchronize(self)
+        distribution.fuse_batch_normalization(self)
         self._terms = _Terms(getattr(loss, "term_names", ()))
 
     def compile_from_config(self, config):

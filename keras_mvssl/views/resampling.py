@@ -4,6 +4,8 @@ All four are linear and separable: a view is R · image · Cᵀ for each channel
 matrix R over rows and one C over columns. Nothing is gathered and nothing branches.
 """
 
+import functools
+
 import numpy as np
 from keras import ops
 
@@ -61,6 +63,7 @@ def blur_matrix(sigma, blur, radius, size):
     return ops.reshape(matrices, (-1, *taps.shape[1:-1], size, size))
 
 
+@functools.lru_cache(maxsize=8)
 def _places_of_taps(radius, size):
     """How often tap d is met at (row, column), `(radius + 1, size · size)`."""
     places = np.zeros((radius + 1, size, size), "float32")

@@ -282,6 +282,22 @@ def plot(rows, path):
         f"{distribution.device_name()}"
     )
     figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def write(rows):
+    """What is known so far, where it is wanted."""
+    if not OUT.value:
+        return
+    result = {
+        **records.provenance(),
+        "batch_size": BATCH.value,
+        "device": distribution.device_name(),
+        "rows": rows,
+    }
+    path = pathlib.Path(OUT.value)
+    records.write_json(path.with_suffix(".json"), result)
+    plot(rows, path.with_suffix(".png"))
 
 
 def main(argv):
@@ -290,19 +306,10 @@ def main(argv):
     for dim in map(int, DIMS.value):
         rows += measure(dim)
         table(rows[-len(VIEWS.value) :], "ms", 2)
+        write(rows)
     for quantity, title, digits in (("ms", "Milliseconds", 2), ("mib", "MiB", 0)):
         print(f"\n{title}, B = {BATCH.value}, {keras.backend.backend()}")
         table(rows, quantity, digits)
-    if OUT.value:
-        result = {
-            **records.provenance(),
-            "batch_size": BATCH.value,
-            "device": distribution.device_name(),
-            "rows": rows,
-        }
-        path = pathlib.Path(OUT.value)
-        records.write_json(path.with_suffix(".json"), result)
-        plot(rows, path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -80,6 +80,8 @@ def bare_step(encoder, views):
             return tape.gradient(value, encoder.trainable_variables)
 
         return lambda: step()[0]
+    # As training lets it.
+    distribution.fuse_batch_normalization(encoder)
 
     def step():
         encoder.zero_grad()
@@ -223,6 +225,22 @@ def plot(rows, path):
         f"A training step, {keras.backend.backend()} on {distribution.device_name()}"
     )
     figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def write(rows):
+    """What is known so far, where it is wanted."""
+    if not OUT.value:
+        return
+    path = pathlib.Path(OUT.value)
+    result = {
+        **records.provenance(),
+        "device": distribution.device_name(),
+        "precision": PRECISION.value,
+        "rows": rows,
+    }
+    records.write_json(path.with_suffix(".json"), result)
+    plot(rows, path.with_suffix(".png"))
 
 
 def main(argv):
@@ -248,16 +266,7 @@ def main(argv):
                 + wait,
                 flush=True,
             )
-    if OUT.value:
-        path = pathlib.Path(OUT.value)
-        result = {
-            **records.provenance(),
-            "device": distribution.device_name(),
-            "precision": PRECISION.value,
-            "rows": rows,
-        }
-        records.write_json(path.with_suffix(".json"), result)
-        plot(rows, path.with_suffix(".png"))
+            write(rows)
 
 
 if __name__ == "__main__":

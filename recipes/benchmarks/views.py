@@ -158,6 +158,7 @@ def plot(rows, path):
         f"Making views, {keras.backend.backend()} on {distribution.device_name()}"
     )
     figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def cells(row):
@@ -169,6 +170,20 @@ def cells(row):
         yield f"{text:>24}"
 
 
+def write(rows):
+    """What is known so far, where it is wanted."""
+    if not OUT.value:
+        return
+    result = {
+        **records.provenance(),
+        "device": distribution.device_name(),
+        "rows": rows,
+    }
+    path = pathlib.Path(OUT.value)
+    records.write_json(path.with_suffix(".json"), result)
+    plot(rows, path.with_suffix(".png"))
+
+
 def main(argv):
     del argv
     print(f"{'px':>4}{'V':>3}" + "".join(f"{name:>24}" for name in NAMES))
@@ -178,15 +193,7 @@ def main(argv):
             row = measure(size, views)
             rows.append(row)
             print(f"{size:>4}{views:>3}" + "".join(cells(row)), flush=True)
-    if OUT.value:
-        result = {
-            **records.provenance(),
-            "device": distribution.device_name(),
-            "rows": rows,
-        }
-        path = pathlib.Path(OUT.value)
-        records.write_json(path.with_suffix(".json"), result)
-        plot(rows, path.with_suffix(".png"))
+            write(rows)
 
 
 if __name__ == "__main__":

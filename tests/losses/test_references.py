@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import helpers
+from keras_mvssl import distribution
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.losses import VICReg
 from keras_mvssl.losses import correlations
@@ -70,6 +71,24 @@ def test_features_in_parts(views, pairing, monkeypatch):
     assert [call.args[0].shape[2] for call in spy.mock_calls[:8]] == [7] * 7 + [1]
     assert parts[0] == pytest.approx(whole[0], rel=1e-5)
     error = np.abs(parts[1] - whole[1]).max()
+    assert error < 1e-5 * np.abs(whole[1]).max()
+
+
+@pytest.mark.parametrize("pairing", ["mean", "all"])
+@pytest.mark.parametrize("views", [3, 8])
+def test_on_an_accelerator(views, pairing, monkeypatch):
+    z = projections(4, views, 50)
+    loss = BarlowTwins(0.3, pairing=pairing)
+    whole = helpers.value_and_gradient(lambda x: total(loss, x), z)
+    monkeypatch.setattr(distribution, "has_accelerator", lambda: True)
+    monkeypatch.setattr(correlations, "PART", 1)
+    monkeypatch.setattr(correlations, "FEW_VIEWS", 1000)
+    spy = mock.Mock(side_effect=correlations.standardize)
+    monkeypatch.setattr(correlations, "standardize", spy)
+    there = helpers.value_and_gradient(lambda x: total(loss, x), z)
+    assert [call.args[0].shape[2] for call in spy.mock_calls] == [50]
+    assert there[0] == pytest.approx(whole[0], rel=1e-5)
+    error = np.abs(there[1] - whole[1]).max()
     assert error < 1e-5 * np.abs(whole[1]).max()
 
 

@@ -1,0 +1,49 @@
+"""Batch normalisation in training on PyTorch, as one operation."""
+
+import functools
+
+import keras
+
+from keras_mvssl.distribution.job import processes
+
+
+def fuse_batch_normalization(model):
+    """Lets the batch normalisation of a model train in PyTorch's own operation.
+
+    Keras computes it from a dozen operations in float32, forward and backward, each of
+    which goes through all activations in memory; on a GPU, they take longer than the
+    convolutions. The result is the same, with statistics in float32. It stays with the
+    layers, whose settings and weights do not change.
+    """
+    if keras.backend.backend() != "torch":
+        return
+    for layer in model._flatten_layers():
+        if type(layer) is keras.layers.BatchNormalization and not layer.renorm:
+            layer.call = functools.partial(_call, layer)
+
+
+def _call(layer, inputs, training=None, mask=None):
+    axis = layer.axis % len(inputs.shape)
+    count = inputs.shape.numel() // inputs.shape[axis]
+    is_whole = mask is None and processes()[1] == 1 and not inputs.is_meta
+    if not (training and layer.trainable and is_whole and count > 1):
+        return type(layer).call(layer, inputs, training=training, mask=mask)
+    import torch
+
+    # PyTorch keeps the unbiased variance, Keras the biased one.
+    unbiased = count / (count - 1)
+    mean = layer.moving_mean.value.detach().clone()
+    variance = layer.moving_variance.value.detach() * unbiased
+    outputs = torch.nn.functional.batch_norm(
+        inputs.movedim(axis, 1),
+        mean,
+        variance,
+        layer.gamma.value.to(mean.dtype) if layer.scale else None,
+        layer.beta.value.to(mean.dtype) if layer.center else None,
+        training=True,
+        momentum=1.0 - layer.momentum,
+        eps=layer.epsilon,
+    )
+    layer.moving_mean.assign(mean)
+    layer.moving_variance.assign(variance / unbiased)
+    return outputs.movedim(1, axis).to(getattr(torch, layer.compute_dtype))
