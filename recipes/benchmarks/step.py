@@ -8,11 +8,13 @@ loss and optimizer on top of the encoder), with views made on the device by
 `RandomViews`, and with `KerasCVViews` in tf.data. A share is the views per second of a
 step over those of the bare encoder; data wait is the part of a step with `KerasCVViews`
 that one with ready-made views does not take. All of a row are timed in turn, and the
-fastest round of each counts. On an accelerator, a last column leaves the statistics of
-the loss to the precision that the backend multiplies in. With --rounds=2 and
-TensorFlow, 9 minutes on two CPU cores.
+fastest round of each counts. On an accelerator, one more column leaves the statistics
+of the loss to the precision that the backend multiplies in; on PyTorch, one leaves
+batch normalisation to Keras. With --rounds=2 and TensorFlow, 9 minutes on two CPU
+cores.
 """
 
+import contextlib
 import importlib.util
 import pathlib
 import time
@@ -48,7 +50,7 @@ ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings of each, of which the best c
 SECONDS = flags.DEFINE_float("seconds", 2.0, "Of a timing, about.")
 OUT = flags.DEFINE_string("out", None, "Path for results, without .json and .png.")
 
-STEPS = "ready views", "RandomViews", "KerasCVViews", "own precision"
+STEPS = "ready views", "RandomViews", "KerasCVViews", "own precision", "Keras' norm"
 
 
 def bare_step(encoder, views):
@@ -115,17 +117,21 @@ class Clock(keras.callbacks.Callback):
         self.seconds = time.perf_counter() - self.start
 
 
-def whole_step(backbone, dim, layer, stream, matmul=distribution.matmul):
-    """A function `steps -> seconds` of training with `fit`."""
+def whole_step(backbone, dim, layer, stream, **patches):
+    """A function `steps -> seconds` of training with `fit`.
+
+    `patches` replace functions of `keras_mvssl.distribution`.
+    """
     encoder = ENCODERS[backbone]((SIZE.value, SIZE.value, 3))
     projector = mv.models.Projector(encoder.output_shape[-1], dim)
     model = mv.MultiViewModel(encoder, projector, layer)
-    model.compile("adamw", loss=mv.losses.BarlowTwins())
+    with patched(patches):
+        model.compile("adamw", loss=mv.losses.BarlowTwins())
     clock = Clock()
 
     def seconds(steps):
         # The first epoch fills the pipeline.
-        with mock.patch.object(distribution, "matmul", matmul):
+        with patched(patches):
             model.fit(
                 stream,
                 epochs=2,
@@ -137,6 +143,12 @@ def whole_step(backbone, dim, layer, stream, matmul=distribution.matmul):
         return clock.seconds
 
     return seconds
+
+
+def patched(functions):
+    if not functions:
+        return contextlib.nullcontext()
+    return mock.patch.multiple(distribution, **functions)
 
 
 def measure(backbone, batch_size, dim, views):
@@ -171,6 +183,14 @@ def measure(backbone, batch_size, dim, views):
     if distribution.device_name() != "cpu":
         functions["own precision"] = whole_step(
             backbone, dim, None, Ready(ready), matmul=ops.matmul
+        )
+    if keras.backend.backend() == "torch":
+        functions["Keras' norm"] = whole_step(
+            backbone,
+            dim,
+            None,
+            Ready(ready),
+            fuse_batch_normalization=lambda model: None,
         )
     steps = max(2, round(SECONDS.value / bare_seconds(3) * 3))
     best = dict.fromkeys(functions, 0.0)
