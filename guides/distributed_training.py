@@ -52,7 +52,7 @@ its own part of every batch from them.
 | TensorFlow, several machines | `TF_CONFIG=... python recipes/cifar10.py` on each | 2 processes on a CPU, over the loopback interface |
 | PyTorch, several machines | `torchrun --nnodes=2 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=HOST:29400 recipes/cifar10.py` on each | not yet run |
 | JAX, several machines | below | 2 processes on a CPU, over the loopback interface |
-| GPUs, TPUs | | not yet run |
+| Several GPUs, TPUs | | not yet run (one GPU: JAX and PyTorch on an H100) |
 
 `tests/distribution/test_parallel.py` (`pytest -m slow`) is what was tried: one and several
 devices with a batch of 64 different images, 4 views, batch normalisation, 64 features, all

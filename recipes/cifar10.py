@@ -2,8 +2,10 @@
 
     python recipes/cifar10.py --views=4 --data_dir=~/tensorflow_datasets
 
-TFDS downloads the data set on first use. At full size (ResNet-18, 100 epochs): not yet
-run. On two CPU cores, a smaller job:
+TFDS downloads the data set on first use; without TensorFlow, give `--data_dir` an npz
+file (see `keras_mvssl.data.load`). At full size (ResNet-18, 100 epochs): not yet run.
+On an H100, the first 10 of 20 epochs with `--precision=bfloat16` took JAX 108 seconds
+and 72.3 % was reached. On two CPU cores, a smaller job:
 
     python recipes/cifar10.py --views=4 --fraction=0.2 --backbone=tiny --epochs=5
 
