@@ -8,14 +8,14 @@ import numpy as np
 
 from keras_mvssl import distribution
 
-
-SECONDS = 0.5  # Between looks at losses, each of which waits for the device.
+SECONDS = 0.5  # between looks at losses
 
 
 class StopOnDivergence(keras.callbacks.Callback):
     """Ends training when a loss was not finite, saying where it was.
 
-    It looks twice a second, and at the end of each epoch. With the loss scale of float16, steps whose gradients overflow are skipped: that is
+    It looks twice a second and at the end of epochs, as a look waits for the device.
+    With the loss scale of float16, steps whose gradients overflow are skipped: that is
     how it finds its scale. They are counted, in `logs["skipped_steps"]`, and no
     divergence. List it before `Checkpoint`: what has diverged is not saved.
 

@@ -16,9 +16,16 @@ from losses.cases import projections
 from losses.cases import total
 from losses.cases import value
 
+# Rows are normalised before views are compared. Many views matter to pairs alone.
+VIEWS_OF_CASES = [
+    (case, views)
+    for case in CASES
+    for views in (2, 3, 5, 8, 9)
+    if not (case.endswith("rows") and views > 3) and (views < 9 or "all" in case)
+]
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("views", [2, 3, 5, 8, 9])
+
+@pytest.mark.parametrize("case, views", VIEWS_OF_CASES)
 @pytest.mark.parametrize("batch, dim", [(7, 2), (4, 6)], ids=["D<B", "D>B"])
 def test_value_and_gradient(case, views, batch, dim):
     z = projections(batch, views, dim)
