@@ -1,6 +1,5 @@
 """Training that can be stopped at any step and goes on as if it had not been."""
 
-import collections
 import contextlib
 import signal
 import threading
@@ -15,11 +14,12 @@ from keras_mvssl import distribution
 from keras_mvssl.callbacks import Checkpoint
 from keras_mvssl.callbacks import Throughput
 from keras_mvssl.callbacks.checkpoint import Interrupted
+from keras_mvssl.callbacks.lazy_logs import LazyLogs
 from keras_mvssl.callbacks.probing import check_counts
 
 __all__ = ["Interrupted", "fit"]
 
-SECONDS_BETWEEN_PROGRESS = 0.2
+SECONDS = 0.5  # between looks at the logs of a step
 
 
 def fit(
@@ -96,6 +96,7 @@ def fit(
         epochs=epochs,
         steps=steps_per_epoch,
     )
+    callbacks._checkpoint = checkpoint
 
     def run(start, epochs, steps):
         stream = make_stream(start)
@@ -140,7 +141,7 @@ class _CallbackList(keras.callbacks.CallbackList):
 
     seen = 0
     is_last = True
-    _shown = 0.0
+    _looked_at = 0.0
     restore: Callable[[], Any] | None = None
     _has_begun = False
 
@@ -163,22 +164,20 @@ class _CallbackList(keras.callbacks.CallbackList):
         super().on_train_batch_begin(batch + self.seen, logs)
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras fetches the logs of each step here, which makes a GPU wait for Python.
-        logs = _Logs(sorted((logs or {}).items()))
-        shows = time.monotonic() >= self._shown + SECONDS_BETWEEN_PROGRESS
+        # Keras fetches the logs of each step, and so lets a GPU wait for Python. Here
+        # they are left where they are, but for now and then, and before a checkpoint.
+        batch += self.seen
+        logs = LazyLogs(sorted((logs or {}).items()))
+        looks = self._checkpoint.decide(batch) or batch + 1 >= self.params["steps"]
+        looks |= time.monotonic() >= self._looked_at + SECONDS
+        # Clocks differ between processes, which must do the same.
+        if looks or distribution.processes()[1] > 1 or distribution.saves_together():
+            logs = dict(logs)
+            self._looked_at = time.monotonic()
         for callback in self.callbacks:
-            if not isinstance(callback, keras.callbacks.ProgbarLogger):
-                callback.on_train_batch_end(batch + self.seen, logs)
-            elif shows:
-                callback.on_train_batch_end(batch + self.seen, logs)
-                self._shown = time.monotonic()
-
-
-class _Logs(collections.UserDict):
-    """Logs of a step, fetched from the device when they are read."""
-
-    def __getitem__(self, name):
-        return float(distribution.value_of(super().__getitem__(name)))
+            is_bar = isinstance(callback, keras.callbacks.ProgbarLogger)
+            if not (is_bar and isinstance(logs, LazyLogs)):
+                callback.on_train_batch_end(batch, logs)
 
 
 @contextlib.contextmanager

@@ -81,8 +81,8 @@ class Recipe:
         devices: Devices of this machine that share each batch, with the result of one;
             None takes all accelerators that there are.
         seed: Seed of weights, order, views and subsets.
-        data_dir: Folder of the data; or an npz file that holds them, as `data.load`
-            describes it, which needs no TensorFlow.
+        data_dir: Folder of the data; or, in place of a TFDS data set, an npz file that
+            holds it, as `data.load` describes it, which needs no TensorFlow.
         workers: Chunks augmented in parallel; None lets tf.data choose.
 
     Example:
@@ -125,6 +125,11 @@ class Recipe:
     data_dir: str | None = None
     workers: int | None = None
 
+    @property
+    def is_of_npz(self) -> bool:
+        """Whether `data_dir` is a file that holds the data set."""
+        return str(self.data_dir).lower().endswith(".npz")
+
     def make_loss(self) -> keras.losses.Loss:
         """The loss that the settings describe."""
         given = {"beta": self.beta, "pairing": self.pairing}
@@ -144,6 +149,12 @@ class Recipe:
             raise ValueError(
                 "`data_dir` must name the folder of images. "
                 f"Received: data_dir={self.data_dir}"
+            )
+        other = self.dataset in ("folder", "shapes", "imagenet100")
+        if self.is_of_npz and (other or ":" in self.dataset):
+            raise ValueError(
+                "`data_dir` may be an npz file in place of a TFDS data set alone. "
+                f"Received: data_dir={self.data_dir}, dataset={self.dataset!r}"
             )
         if self.backbone not in BACKBONES:
             raise ValueError(

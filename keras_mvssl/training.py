@@ -143,7 +143,7 @@ def _run(recipe, home, own, known, claim):
     name = recipe.dataset
     if name == "folder":
         name = f"folder:{recipe.data_dir}"
-    elif str(recipe.data_dir).endswith(".npz"):
+    elif recipe.is_of_npz:
         name = f"npz:{recipe.data_dir}"
     with clock.part("data and model"):
         splits = data.load(

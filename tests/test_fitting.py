@@ -1,5 +1,6 @@
 import csv
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import helpers
 import keras_mvssl as mv
 from keras_mvssl import checkpoints
 from keras_mvssl import fitting
-from keras_mvssl.callbacks import divergence
+from keras_mvssl.callbacks.lazy_logs import LazyLogs
 
 EPOCHS, STEPS, BATCH, SIZE = 2, 4, 8, 12
 AUGMENTATION = mv.views.Augmentation(size=SIZE)
@@ -265,7 +266,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path, images):
 
 
 def test_a_loss_seen_late_is_named_with_its_step(tmp_path, images, monkeypatch):
-    monkeypatch.setattr(divergence, "SECONDS", 1e6)
+    monkeypatch.setattr(fitting, "SECONDS", np.inf)
     training = Training(tmp_path, images, rate=0.01)
     kept = []
 
@@ -278,53 +279,75 @@ def test_a_loss_seen_late_is_named_with_its_step(tmp_path, images, monkeypatch):
         variable.assign(np.full(variable.shape, np.nan))
 
     with pytest.raises(mv.callbacks.DivergenceError) as raised:
-        training.fit(Keep(), After(STEPS + 2, break_off))
-    assert f"after step {STEPS + 3}, " in str(raised.value)
-    assert f"before it: invariance {kept[STEPS + 1]['invariance']:.4g}" in str(
-        raised.value
-    )
-    assert len(kept) == 2 * STEPS  # It was looked at at the end of the epoch.
+        training.fit(After(STEPS + 2, break_off), Keep())
+    said = str(raised.value)
+    assert f"after step {STEPS + 3}, " in said
+    assert f"before it: invariance {kept[STEPS + 1]['invariance']:.4g}" in said
+    assert len(kept) == 2 * STEPS - 1  # It was looked at in the last step.
 
 
-def test_steps_do_not_wait_for_logs_that_nobody_reads(tmp_path, images, monkeypatch):
-    monkeypatch.setattr(divergence, "SECONDS", 1e6)
-    read = mock.Mock(side_effect=fitting._Logs.__getitem__)
-    monkeypatch.setattr(
-        fitting._Logs, "__getitem__", lambda logs, name: read(logs, name)
-    )
+def test_logs_are_fetched_now_and_then(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(fitting, "SECONDS", np.inf)
+    fetched, shown = [], []
+    fetch = LazyLogs.fetch
+
+    def spy(logs):
+        if not logs._fetched:
+            fetched.append(logs)
+        fetch(logs)
+
+    class Lazy(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            shown.append(isinstance(logs, LazyLogs))
+
+    monkeypatch.setattr(LazyLogs, "fetch", spy)
+    training = Training(tmp_path, images, steps=3)
+    training.fit(Lazy())
+    # Before a checkpoint, and in the last step of an epoch.
+    looks = [not step % 3 or not step % STEPS for step in range(1, 9)]
+    assert shown == [not x for x in looks]
+    assert len(fetched) == sum(looks)
+    assert training.steps()[-1] == EPOCHS * STEPS
+
+
+@pytest.mark.parametrize("seconds, updates", [(0.0, EPOCHS * STEPS), (np.inf, EPOCHS)])
+def test_the_progress_bar_moves_when_logs_are_there(
+    tmp_path, images, monkeypatch, seconds, updates
+):
+    monkeypatch.setattr(fitting, "SECONDS", seconds)
+    spy = mock.Mock()
+    bar = keras.callbacks.ProgbarLogger
+    monkeypatch.setattr(bar, "on_train_batch_end", lambda self, *a, **k: spy(*a, **k))
     training = Training(tmp_path, images)
-    training.fit()
-    # The first step, and the last of each epoch: by StopOnDivergence and Throughput.
-    assert read.call_count <= 1 + 2 * EPOCHS
+    arguments = training.model, training.make_stream, EPOCHS, STEPS
+    fitting.fit(*arguments, training.checkpoint, [training.csv, training.throughput])
+    assert spy.call_count == updates
+    assert set(spy.call_args[0][1]) == {"loss", "invariance", "redundancy"}
 
 
-def test_logs_of_a_step_are_numbers(tmp_path, images):
+def test_logs_of_a_step_are_numbers(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(fitting, "SECONDS", np.inf)
     seen = []
+
+    class Writer(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            logs["phase"] = "warm-up"
 
     class Reader(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            seen.append({name: value for name, value in logs.items()})
+            first = {**logs} if batch % 2 else json.loads(json.dumps(logs))
+            assert first == dict(logs) == dict(logs.items())
+            assert first["loss"] == logs["loss"] == logs.get("loss")
+            assert list(logs.values()) == list(first.values())
+            assert "tensor" not in str(logs).lower()
+            seen.append(first)
 
-    Training(tmp_path, images).fit(Reader())
+    Training(tmp_path, images).fit(Writer(), Reader())
     assert len(seen) == EPOCHS * STEPS
     for logs in seen:
+        assert logs.pop("phase") == "warm-up"
         assert set(logs) == {"loss", "invariance", "redundancy"}
         assert all(isinstance(x, float) and np.isfinite(x) for x in logs.values())
-
-
-def test_the_progress_bar_sees_the_last_step(tmp_path, images, capsys):
-    training = Training(tmp_path, images)
-    fitting.fit(
-        training.model,
-        training.make_stream,
-        EPOCHS,
-        STEPS,
-        training.checkpoint,
-        [training.csv, training.throughput],
-        verbose=1,
-    )
-    printed = capsys.readouterr().out
-    assert printed.count(f"{STEPS}/{STEPS}") >= EPOCHS and "loss:" in printed
 
 
 @pytest.mark.slow

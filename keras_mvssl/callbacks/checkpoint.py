@@ -88,6 +88,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.is_over: bool = False
         self._metrics = None
         self._random = None  # to be set before the next step
+        self._decided = None
         self._best = None  # value and step
         self._cost, self._saved_step, self._tried_step = 0.0, None, 0
         self._saved_at = time.monotonic()
@@ -158,15 +159,28 @@ class Checkpoint(keras.callbacks.Callback):
         if self._saved_step is None:
             self._save()
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.step = self._epoch * self.params["steps"] + batch + 1
-        if batch + 1 >= self.params["steps"]:
-            return  # The epoch is not over before its end, with its probes.
+    def decide(self, batch):
+        """What is to be done after a step of the epoch, before it is done.
+
+        Returns:
+            2 to stop, 1 to save, or 0.
+        """
+        step = self._epoch * self.params["steps"] + batch + 1
         waited = time.monotonic() - self._saved_at
         is_due = waited >= max(60 * self.minutes, self._cost / SHARE)
         if self.steps is not None:
-            is_due |= self.step // self.steps > self._tried_step // self.steps
-        self._save_and_stop(is_due)
+            is_due |= step // self.steps > self._tried_step // self.steps
+        self._decided = 2 if self.stop else int(is_due)
+        return self._decided
+
+    def on_train_batch_end(self, batch, logs=None):
+        wanted = self.decide(batch) if self._decided is None else self._decided
+        if self.stop:  # since it was decided
+            wanted = 2
+        self._decided = None
+        self.step = self._epoch * self.params["steps"] + batch + 1
+        if batch + 1 < self.params["steps"]:  # An epoch is over with its probes.
+            self._save_and_stop(wanted)
 
     def keep_random_state(self):
         """Goes on with the present random numbers at the next step."""
@@ -195,7 +209,7 @@ class Checkpoint(keras.callbacks.Callback):
         if value is not None and self._is_best(value):
             self._best, is_due = [float(value), self.step], True
         try:
-            self._save_and_stop(is_due)
+            self._save_and_stop(2 if self.stop else int(is_due))
         finally:
             if is_due and self._saved_step != self.step:
                 self._best = before  # which is still there
@@ -204,9 +218,9 @@ class Checkpoint(keras.callbacks.Callback):
         sign = 1 if self.monitor.endswith(HIGHEST) else -1
         return self._best is None or sign * value > sign * self._best[0]
 
-    def _save_and_stop(self, is_due):
+    def _save_and_stop(self, wanted):
         # Processes must do the same, though clocks and signals differ.
-        wanted = distribution.highest(2 if self.stop else int(is_due))
+        wanted = distribution.highest(wanted)
         if wanted and self._saved_step != self.step:
             self._save()
         if wanted == 2:

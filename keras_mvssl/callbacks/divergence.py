@@ -1,21 +1,20 @@
 """The end of a training that cannot be saved any more."""
 
 import math
-import time
 
 import keras
 import numpy as np
 
 from keras_mvssl import distribution
-
-SECONDS = 0.5  # between looks at losses
+from keras_mvssl.callbacks.lazy_logs import LazyLogs
 
 
 class StopOnDivergence(keras.callbacks.Callback):
     """Ends training when a loss was not finite, saying where it was.
 
-    It looks twice a second and at the end of epochs, as a look waits for the device.
-    With the loss scale of float16, steps whose gradients overflow are skipped: that is
+    In `fitting.fit`, which looks at losses twice a second and before each checkpoint,
+    so that the device does not wait for Python, it is that much later. With the loss
+    scale of float16, steps whose gradients overflow are skipped: that is
     how it finds its scale. They are counted, in `logs["skipped_steps"]`, and no
     divergence. List it before `Checkpoint`: what has diverged is not saved.
 
@@ -34,7 +33,6 @@ class StopOnDivergence(keras.callbacks.Callback):
         super().__init__()
         self._finite = {}
         self._unseen = []  # steps and their logs
-        self._looked_at = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -42,17 +40,12 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._unseen.append((batch, logs))
-        if time.monotonic() >= self._looked_at + SECONDS:
-            self._look()
-
-    def _look(self):
+        if isinstance(logs, LazyLogs):
+            return
         # Logs are means of the epoch: one that is not finite stays so.
-        if self._unseen and not math.isfinite(self._unseen[-1][1]["loss"]):
+        if not math.isfinite(logs["loss"]):
             self._stop()
-        if self._unseen:
-            self._finite = self._unseen[-1][1]
-        self._unseen = []
-        self._looked_at = time.monotonic()
+        self._finite, self._unseen = logs, []
 
     def _stop(self):
         batch, logs = next(x for x in self._unseen if not math.isfinite(x[1]["loss"]))
@@ -69,7 +62,6 @@ class StopOnDivergence(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch, logs=None):
-        self._look()
         optimizer = self.model.optimizer
         if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             return

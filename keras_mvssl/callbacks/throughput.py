@@ -77,8 +77,6 @@ class Throughput(keras.callbacks.Callback):
         # Where Keras takes the batch within its step, it came after the beginning.
         came = max(self._begin, getattr(self.stream, "delivered", 0.0))
         self._waited += came - self._end
-        if self._steps == self.params.get("steps") and logs:
-            next(iter(logs.values()))  # waits for the device, where it works on
         self._end = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):

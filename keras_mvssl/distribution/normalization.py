@@ -11,9 +11,8 @@ def fuse_batch_normalization(model):
     """Lets the batch normalisation of a model train in PyTorch's own operation.
 
     Keras computes it from a dozen operations in float32, forward and backward, each of
-    which goes through all activations in memory; on a GPU, they take longer than the
-    convolutions. The result is the same, with statistics in float32. It stays with the
-    layers, whose settings and weights do not change.
+    which goes through all activations in memory. The result is the same, up to
+    roundings. It stays with the layers, whose settings and weights do not change.
     """
     if keras.backend.backend() != "torch":
         return
@@ -23,16 +22,21 @@ def fuse_batch_normalization(model):
 
 
 def _call(layer, inputs, training=None, mask=None):
-    axis = layer.axis % len(inputs.shape)
-    count = inputs.shape.numel() // inputs.shape[axis]
-    is_whole = mask is None and processes()[1] == 1 and not inputs.is_meta
-    if not (training and layer.trainable and is_whole and count > 1):
+    def as_keras_does():
         return type(layer).call(layer, inputs, training=training, mask=mask)
+
+    if not training or not layer.trainable or mask is not None or processes()[1] > 1:
+        return as_keras_does()
     import torch
 
+    narrow = inputs.dtype in (torch.float32, torch.bfloat16, torch.float16)
+    axis = layer.axis % len(inputs.shape)
+    count = inputs.shape.numel() // inputs.shape[axis]
+    mean = layer.moving_mean.value.detach().clone()
+    if not narrow or mean.dtype != torch.float32 or count < 2 or inputs.is_meta:
+        return as_keras_does()
     # PyTorch keeps the unbiased variance, Keras the biased one.
     unbiased = count / (count - 1)
-    mean = layer.moving_mean.value.detach().clone()
     variance = layer.moving_variance.value.detach() * unbiased
     outputs = torch.nn.functional.batch_norm(
         inputs.movedim(axis, 1),

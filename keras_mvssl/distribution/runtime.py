@@ -178,11 +178,15 @@ def device_name():
 
 
 def has_accelerator():
-    """Whether the backend computes on something else than a CPU."""
+    """Whether the backend computes on a GPU or a TPU (on PyTorch, on CUDA)."""
     if keras.backend.backend() == "torch":
         import torch
 
         return torch.cuda.is_available()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_logical_devices("GPU"))
     return device_name() != "cpu"
 
 

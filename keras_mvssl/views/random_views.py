@@ -44,8 +44,7 @@ class RandomViews(keras.layers.Layer):
     hue turns RGB about the axis of grays, which keeps the mean of the channels, instead
     of turning HSV, which keeps their maximum; colours are clipped once, after all
     steps, and not rounded. Float32 under every dtype policy, by the matrix products of
-    the device, which on some accelerators round factors to TF32 or bfloat16 (JAX on an
-    H100: 0.03 of 255 away from a CPU's on average, 0.4 at most).
+    the device, which on some accelerators round factors to TF32 or bfloat16.
 
     Args:
         augmentation: An `Augmentation`.

@@ -260,6 +260,7 @@ def plot(rows, path):
             axis = axes[line, column]
             for i, name in enumerate((*LOSSES, *LOOPS)):
                 kept = [row for row in rows if row[key] == value and row[name]]
+                kept = [row for row in kept if row[name][quantity] is not None]
                 style = {"linestyle": "--"} if name in LOOPS else {}
                 axis.plot(
                     [row[x] for row in kept],
@@ -269,8 +270,9 @@ def plot(rows, path):
                     label=name,
                     **style,
                 )
+            scale = "log" if axis.get_lines()[0].get_xdata().size else "linear"
             axis.set(
-                xscale="log", yscale="log", xlabel=x_label, ylabel=label, title=title
+                xscale="log", yscale=scale, xlabel=x_label, ylabel=label, title=title
             )
             axis.set_xticks([*(views if x == "views" else dims)])
             axis.xaxis.set_major_formatter("{x:.0f}")
