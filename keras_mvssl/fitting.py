@@ -96,7 +96,7 @@ def fit(
         epochs=epochs,
         steps=steps_per_epoch,
     )
-    callbacks._checkpoint = checkpoint
+    callbacks.checkpoint = checkpoint
 
     def run(start, epochs, steps):
         stream = make_stream(start)
@@ -134,6 +134,7 @@ class _CallbackList(keras.callbacks.CallbackList):
     """The callbacks of one training that Keras runs in one or two parts.
 
     Attributes:
+        checkpoint: The `Checkpoint` among them.
         seen: Steps of the epoch that were made before this part.
         is_last: Whether this part ends the training.
         restore: What to call when Keras has reset the metrics of the first epoch.
@@ -168,7 +169,7 @@ class _CallbackList(keras.callbacks.CallbackList):
         # they are left where they are, but for now and then, and before a checkpoint.
         batch += self.seen
         logs = LazyLogs(sorted((logs or {}).items()))
-        looks = self._checkpoint.decide(batch) or batch + 1 >= self.params["steps"]
+        looks = self.checkpoint.decide(batch) or batch + 1 >= self.params["steps"]
         looks |= time.monotonic() >= self._looked_at + SECONDS
         # Clocks differ between processes, which must do the same.
         if looks or distribution.processes()[1] > 1 or distribution.saves_together():

@@ -154,7 +154,7 @@ class Recipe:
         if self.is_of_npz and (other or ":" in self.dataset):
             raise ValueError(
                 "`data_dir` may be an npz file in place of a TFDS data set alone. "
-                f"Received: data_dir={self.data_dir}, dataset={self.dataset!r}"
+                f"Received: data_dir={self.data_dir!r}, dataset={self.dataset!r}"
             )
         if self.backbone not in BACKBONES:
             raise ValueError(

@@ -313,6 +313,7 @@ def test_nothing_is_written_outside_the_folder(labelled_npz, tmp_path):
         dict(steps_per_execution=0),
         dict(steps_per_execution=4),
         dict(workers=2, augment="device"),
+        dict(data_dir="other.npz"),
     ],
 )
 def test_refuses_bad_settings_and_leaves_no_folder(recipe, tmp_path, change):
