@@ -133,9 +133,12 @@ def provenance() -> dict[str, Any]:
     keras_mvssl.training.provenance()["versions"]["keras"]
     ```
     """
-    backend = keras.backend.backend()
+    variables = {"KERAS_BACKEND": keras.backend.backend()}
+    if "GLIBC_TUNABLES" in os.environ:  # It changes how fast a CPU is.
+        variables["GLIBC_TUNABLES"] = shlex.quote(os.environ["GLIBC_TUNABLES"])
+    settings = " ".join(f"{name}={value}" for name, value in variables.items())
     return {
-        "command": f"KERAS_BACKEND={backend} python {shlex.join(sys.argv)}",
+        "command": f"{settings} python {shlex.join(sys.argv)}",
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
         "versions": {"python": platform.python_version(), **distribution.versions()},

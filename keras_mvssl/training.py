@@ -86,6 +86,7 @@ def run(
     """
     records.commit()  # It may be another when the run ends.
     recipe.check()
+    distribution.keep_freed_memory()
     distribution.data_parallel(recipe.devices)
     home = pathlib.Path(workdir).expanduser()
     is_chief = distribution.is_chief()

@@ -21,6 +21,7 @@ from keras_mvssl.distribution.precision import matmul
 from keras_mvssl.distribution.runtime import device_name
 from keras_mvssl.distribution.runtime import has_accelerator
 from keras_mvssl.distribution.runtime import is_concrete
+from keras_mvssl.distribution.runtime import keep_freed_memory
 from keras_mvssl.distribution.runtime import keep_on_device
 from keras_mvssl.distribution.runtime import peak_memory
 from keras_mvssl.distribution.runtime import place_in_batch
@@ -34,4 +35,4 @@ from keras_mvssl.distribution.runtime import value_of
 from keras_mvssl.distribution.runtime import versions
 
 # What users call; the rest is for the package.
-__all__ = ["data_parallel", "is_chief"]
+__all__ = ["data_parallel", "is_chief", "keep_freed_memory"]

@@ -76,19 +76,45 @@ def hue_matrix(turn):
     return kept + ops.cos(angle) * cos + ops.sin(angle) * sin
 
 
-def mean_gray(planes, rows, columns):
+def mix(matrices, strips):
+    """Multiplies the channels of views by a matrix each.
+
+    Args:
+        matrices: `(B, V, C, C)`.
+        strips: `(B, V, w, C, H)`.
+
+    Returns:
+        A tensor of the shape of `strips`.
+    """
+    views, width, channels, height = strips.shape[1:]
+    # Libraries are slow at products as small as these, of which there are B V w: two
+    # columns are taken at once, and the batch as one axis.
+    count = 2 - width % 2
+    size = count * channels
+    blocks = np.tile(np.eye(count, dtype="float32"), (width // count, 1, 1))
+    blocks = ops.convert_to_tensor(blocks[:, :, None, :, None])
+    matrices = blocks * matrices[:, :, None, None, :, None, :]
+    mixed = ops.matmul(
+        ops.reshape(matrices, (-1, size, size)),
+        ops.reshape(strips, (-1, size, height)),
+    )
+    return ops.reshape(mixed, (-1, views, width, channels, height))
+
+
+def mean_gray(images, columns, rows):
     """The mean gray of views that are still to be resampled, `(B, V)`.
 
     Args:
-        planes: Images `(B, H, C, W)`, float32.
-        rows, columns: The matrices of `resampling.resample`.
+        images: `(B, W, C, H)`, float32.
+        columns: The matrices of `resampling.resample_columns`.
+        rows: Those of `resampling.resample_rows`.
     """
-    height, channels, width = planes.shape[1:]
+    width, channels, height = images.shape[1:]
     means = ops.matmul(
-        ops.mean(rows, axis=2), ops.reshape(planes, (-1, height, channels * width))
+        ops.mean(columns, axis=2), ops.reshape(images, (-1, width, channels * height))
     )
-    means = ops.reshape(means, (-1, rows.shape[1], channels, width))
-    means = ops.sum(means * ops.mean(columns, axis=2, keepdims=True), axis=-1)
+    means = ops.reshape(means, (-1, columns.shape[1], channels, height))
+    means = ops.sum(means * ops.mean(rows, axis=2, keepdims=True), axis=-1)
     weights = ops.convert_to_tensor(gray_weights(channels))
     return ops.sum(means * weights, axis=-1)
 

@@ -195,21 +195,24 @@ class RandomViews(keras.layers.Layer):
     def _augment(self, images, draws):
         a = self.augmentation
         rows, columns = self._matrices(images, draws)
-        planes = ops.swapaxes(images, 2, 3)
-        views = resampling.resample(planes, rows, columns)
+        images = ops.transpose(images, (0, 2, 3, 1))
+        # Colours mix within the crop, with which they commute.
+        strips = resampling.resample_columns(images, columns)
         if a.changes_color:
-            gray = color.mean_gray(planes, rows, columns)
-            gain, offset = color.color_map(a, draws, gray, images.shape[-1])
+            gray = color.mean_gray(images, columns, rows)
+            gain, offset = color.color_map(a, draws, gray, images.shape[2])
             if len(gain.shape) == 4:
-                views = ops.matmul(ops.expand_dims(gain, 2), views)
+                strips = color.mix(gain, strips)
             else:
-                views = _per_view(gain) * views
+                strips = _per_view(gain) * strips
+        views = resampling.resample_rows(strips, rows)
+        if a.changes_color:
             views = views + _per_view(offset)
         views = ops.clip(views, 0.0, 255.0)
         if a.solarize:
             inverted = ops.logical_and(_per_view(draws["solarize"]), views >= 128.0)
             views = ops.where(inverted, 255.0 - views, views)
-        return ops.swapaxes(views, 3, 4)
+        return views
 
     def _matrices(self, images, draws):
         """Over rows, `(B, V, h, H)`, and over columns, `(B, V, w, W)`."""

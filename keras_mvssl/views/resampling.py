@@ -34,9 +34,10 @@ def crop_matrix(start, length, size, output_size, flip=None):
         places = ops.where(ops.expand_dims(flip, -1), mirrored, places)
     centers = ops.expand_dims(start, -1) + places * scale - 0.5
     pixels = ops.arange(size, dtype="float32")
-    distances = ops.absolute(pixels - ops.expand_dims(centers, -1))
-    slope = 1.0 / ops.maximum(scale, 1.0)
-    weights = ops.relu(1.0 - distances * ops.expand_dims(slope, -1))
+    # In units of the triangle's half width.
+    unit = ops.maximum(scale, 1.0)
+    distances = ops.expand_dims(pixels / unit, -2) - ops.expand_dims(centers / unit, -1)
+    weights = ops.relu(1.0 - ops.absolute(distances))
     return weights / ops.sum(weights, axis=-1, keepdims=True)
 
 
@@ -75,24 +76,37 @@ def _places_of_taps(radius, size):
     return places.reshape(radius + 1, -1)
 
 
-def resample(planes, rows, columns):
-    """Applies a pair of matrices for each view.
+def resample_columns(images, matrices):
+    """The first half of a crop, for all views of an image in one product.
 
     Args:
-        planes: Images `(B, H, C, W)`: channels between the axes that are resampled.
-        rows: `(B, V, h, H)`.
-        columns: `(B, V, w, W)`.
+        images: `(B, W, C, H)`.
+        matrices: `(B, V, w, W)`.
 
     Returns:
-        Views `(B, V, h, C, w)`.
+        `(B, V, w, C, H)`.
     """
-    height, channels, width = planes.shape[1:]
-    views, new_height, new_width = rows.shape[1], rows.shape[2], columns.shape[2]
-    # One product for all views of an image.
+    width, channels, height = images.shape[1:]
+    views, new_width = matrices.shape[1:3]
     x = ops.matmul(
-        ops.reshape(rows, (-1, views * new_height, height)),
-        ops.reshape(planes, (-1, height, channels * width)),
+        ops.reshape(matrices, (-1, views * new_width, width)),
+        ops.reshape(images, (-1, width, channels * height)),
     )
-    x = ops.reshape(x, (-1, views, new_height * channels, width))
-    x = ops.matmul(x, ops.swapaxes(columns, -1, -2))
-    return ops.reshape(x, (-1, views, new_height, channels, new_width))
+    return ops.reshape(x, (-1, views, new_width, channels, height))
+
+
+def resample_rows(strips, matrices):
+    """The second half of a crop, which puts the axes where views have them.
+
+    Args:
+        strips: `(B, V, w, C, H)`, as `resample_columns` returns them.
+        matrices: `(B, V, h, H)`.
+
+    Returns:
+        Views `(B, V, h, w, C)`.
+    """
+    views, width, channels, height = strips.shape[1:]
+    # (h, H) · (w C, H)ᵀ has channels last, and no axis needs to be moved afterwards.
+    x = ops.reshape(strips, (-1, views, width * channels, height))
+    x = ops.matmul(matrices, ops.swapaxes(x, -1, -2))
+    return ops.reshape(x, (-1, views, matrices.shape[2], width, channels))

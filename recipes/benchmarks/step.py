@@ -265,13 +265,19 @@ def write(rows):
 
 def main(argv):
     del argv
+    distribution.keep_freed_memory()
+    lists = BACKBONES.value, BATCH.value, PROJECTOR.value
+    if len({len(x) for x in lists}) > 1:
+        raise app.UsageError(
+            "`--batch_sizes` and `--projector_dims` need a number for each of "
+            f"`--backbones`. Received: {lists}"
+        )
     if PRECISION.value != "float32":
         keras.config.set_dtype_policy(f"mixed_{PRECISION.value}")
     header = f"{'encoder':>10}{'B':>5}{'V':>3}{'views/s of the encoder':>24}"
     print(header + "".join(f"{name:>15}" for name in STEPS) + f"{'data wait':>11}")
     rows = []
-    settings = zip(BACKBONES.value, BATCH.value, PROJECTOR.value, strict=True)
-    for backbone, batch_size, dim in settings:
+    for backbone, batch_size, dim in zip(*lists, strict=True):
         for views in map(int, VIEWS.value):
             row = measure(backbone, int(batch_size), int(dim), views)
             rows.append(row)

@@ -55,8 +55,9 @@ def crop(image, boxes, output_size, flip=None):
     size = image.shape[:2]
     rows = resampling.crop_matrix(top, height, size[0], output_size)
     columns = resampling.crop_matrix(left, width, size[1], output_size, flip)
-    planes = ops.convert_to_tensor(np.swapaxes(image, 1, 2)[None])
-    return as_numpy(resampling.resample(planes, rows, columns)).swapaxes(3, 4)[0]
+    images = ops.convert_to_tensor(image.transpose(1, 2, 0)[None])
+    strips = resampling.resample_columns(images, columns)
+    return as_numpy(resampling.resample_rows(strips, rows))[0]
 
 
 def random_boxes(count, size, rng, smallest):
