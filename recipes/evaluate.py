@@ -46,6 +46,7 @@ def main(argv):
     for flag in (OUT, EXPORT):
         if flag.value and not pathlib.Path(flag.value).resolve().parent.is_dir():
             raise app.UsageError(f"--{flag.name}={flag.value}: no such folder.")
+    mv.distribution.keep_freed_memory()
     encoder = keras.saving.load_model(argv[1], compile=False)
     splits = mv.data.load(DATASET.value, DATA_DIR.value, image_size=IMAGE_SIZE.value)
     results = {}

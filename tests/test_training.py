@@ -3,6 +3,7 @@ import dataclasses
 import json
 import shutil
 import signal
+from unittest import mock
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import helpers
 from keras_mvssl import callbacks
+from keras_mvssl import distribution
 from keras_mvssl import fitting
 from keras_mvssl import parts
 from keras_mvssl import training
@@ -41,7 +43,9 @@ def labelled_npz(tmp_path, labelled):
 @pytest.mark.slow
 def test_run_leaves_everything_in_its_folder(recipe, tmp_path, labelled, capsys):
     workdir = tmp_path / "run"
-    results = training.run(recipe, workdir)
+    with mock.patch.object(distribution, "keep_freed_memory") as keeps:
+        results = training.run(recipe, workdir)
+    keeps.assert_called_once()
     printed = capsys.readouterr().out
     assert "random weights" in printed and str(workdir / "encoder.keras") in printed
     names = {path.name for path in (workdir / "tensorboard").iterdir()}

@@ -34,6 +34,10 @@ def crop_matrix(start, length, size, output_size, flip=None):
         places = ops.where(ops.expand_dims(flip, -1), mirrored, places)
     centers = ops.expand_dims(start, -1) + places * scale - 0.5
     pixels = ops.arange(size, dtype="float32")
+    if size <= output_size:
+        # Between two pixels, the weights sum to 1; at the rim, the last one has all.
+        centers = ops.expand_dims(ops.clip(centers, 0.0, size - 1.0), -1)
+        return ops.relu(1.0 - ops.absolute(pixels - centers))
     # In units of the triangle's half width.
     unit = ops.maximum(scale, 1.0)
     distances = ops.expand_dims(pixels / unit, -2) - ops.expand_dims(centers / unit, -1)
