@@ -134,9 +134,10 @@ def provenance() -> dict[str, Any]:
     ```
     """
     variables = {"KERAS_BACKEND": keras.backend.backend()}
-    if "GLIBC_TUNABLES" in os.environ:  # It changes how fast a CPU is.
-        variables["GLIBC_TUNABLES"] = shlex.quote(os.environ["GLIBC_TUNABLES"])
-    settings = " ".join(f"{name}={value}" for name, value in variables.items())
+    for name, value in os.environ.items():  # What changes how fast a CPU is.
+        if value and (name == "GLIBC_TUNABLES" or name.startswith("MALLOC_")):
+            variables[name] = value
+    settings = shlex.join(f"{name}={value}" for name, value in variables.items())
     return {
         "command": f"{settings} python {shlex.join(sys.argv)}",
         "commit": commit(),

@@ -51,7 +51,7 @@ def run(
     A run that was interrupted, in whatever way, goes on when it is started again with
     the same settings and `workdir`, and ends as if it had not been: with the same
     weights, to the last bit where the backend computes the same twice. One that is
-    complete is not repeated.
+    complete is not repeated. On a CPU, `distribution.keep_freed_memory` is called.
 
     Args:
         recipe: A `Recipe`.
@@ -86,8 +86,9 @@ def run(
     """
     records.commit()  # It may be another when the run ends.
     recipe.check()
-    distribution.keep_freed_memory()
     distribution.data_parallel(recipe.devices)
+    if not distribution.has_accelerator():
+        distribution.keep_freed_memory()
     home = pathlib.Path(workdir).expanduser()
     is_chief = distribution.is_chief()
     known = distribution.once(lambda: workdirs.find(home, resume))

@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import importlib.metadata
 import os
-import platform
 import sys
 
 import keras
@@ -16,6 +15,12 @@ from keras_mvssl.distribution.job import replicas
 
 # Of malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_MALLOC_VARIABLES = (
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_TOP_PAD_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_MMAP_MAX_",
+)
 
 
 def tensorflow_for_data():
@@ -215,15 +220,15 @@ def peak_memory():
 def keep_freed_memory() -> None:
     """Makes this process keep the memory that it frees, for the next step of training.
 
-    For a CPU under Linux: by default, glibc gives blocks of more than 32 MB back to the
+    For PyTorch on a CPU under Linux: by default, glibc gives large blocks back to the
     system when they are freed, which clears them page by page when the next step asks
-    for them again. PyTorch and JAX allocate their activations anew in each step, so
-    that a good part of it can go there. `training.run` calls this. What a process takes
-    from the system stays with it until it ends, which is about as much as it needs in a
-    step.
+    for them again, and a good part of a step can go there. (TensorFlow keeps them by
+    itself; JAX allocates from threads, for which glibc keeps less.)
 
-    It does nothing with another C library, or where the environment sets `MALLOC_...`
-    or `glibc.malloc` in `GLIBC_TUNABLES`.
+    Call it before the first step. It cannot be undone: the process then holds the most
+    that it ever needed, until it ends. `training.run` calls it where there is no
+    accelerator. It does nothing with another C library, or where the environment has a
+    say: `MALLOC_TRIM_THRESHOLD_` and its like, or `glibc.malloc` in `GLIBC_TUNABLES`.
 
     Example:
 
@@ -232,10 +237,15 @@ def keep_freed_memory() -> None:
     model.fit(images, batch_size=256, epochs=10)
     ```
     """
-    chosen = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
-    if chosen or any(name.startswith("MALLOC_") for name in os.environ):
+    if any(name in os.environ for name in _MALLOC_VARIABLES):
         return
-    if platform.libc_ver()[0] == "glibc":
+    if "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
+        return
+    try:
+        is_glibc = "glibc" in os.confstr("CS_GNU_LIBC_VERSION")
+    except (AttributeError, ValueError, TypeError):  # Windows, macOS, others
+        return
+    if is_glibc:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_TRIM_THRESHOLD, -1)
         mallopt(_M_MMAP_MAX, 0)

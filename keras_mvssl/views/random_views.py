@@ -250,7 +250,7 @@ class RandomViews(keras.layers.Layer):
                 images.shape[2:4], self.augmentation.size, strict=True
             )
         )
-        # Not `resample`: the matrices are the same for all.
+        # Not as random ones: the matrices are the same for all.
         views = ops.matmul(columns[..., None, :, :], images)  # (B, 1, H, w, C)
         views = ops.swapaxes(ops.matmul(rows, ops.swapaxes(views, 2, 3)), 2, 3)
         return ops.clip(views, 0.0, 255.0)

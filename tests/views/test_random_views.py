@@ -161,16 +161,20 @@ def test_blur_follows_sigma():
     np.testing.assert_allclose(share, expected, atol=1e-4)
 
 
-def test_color_steps_equal_one_after_the_other():
-    x = (images(50) * 0.4 + 60).astype("float32")  # far enough from black and white
+@pytest.mark.parametrize("size", [(9, 11), (12, 10)])
+def test_color_steps_equal_one_after_the_other(size):
+    # Far enough from black and white.
+    x = (images(50, 20)[:, :14] * 0.4 + 60).astype("float32")
+    cropped = {**NOTHING, "size": size, "crop_area": (0.3, 1.0), "flip": 0.5}
     strengths = dict(brightness=0.2, contrast=0.3, saturation=0.4, hue=0.2)
-    changes = {**NOTHING, **strengths, "jitter": 0.7, "grayscale": 0.3}
-    layer = RandomViews(Augmentation(size=12, **changes), 2)
+    changes = {**cropped, **strengths, "jitter": 0.7, "grayscale": 0.3}
+    layer = RandomViews(Augmentation(**changes), 2)
     drawn = {k: as_numpy(v) for k, v in layer.draw(0, 50).items()}
     got = as_numpy(layer(x, step=0))
+    plain = as_numpy(RandomViews(Augmentation(**cropped), 2)(x, step=0))
     for image, view in ((i, v) for i in range(50) for v in range(2)):
         one = {name: values[image, view] for name, values in drawn.items()}
-        expected = x[image].astype("float64")
+        expected = plain[image, view].astype("float64")
         if one["jitter"]:
             expected = expected * one["brightness"]
             mean = (expected @ LUMA).mean()
