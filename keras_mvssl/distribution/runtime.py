@@ -242,8 +242,8 @@ def keep_freed_memory() -> None:
     if "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return
     try:
-        is_glibc = "glibc" in os.confstr("CS_GNU_LIBC_VERSION")
-    except (AttributeError, ValueError, TypeError):  # Windows, macOS, others
+        is_glibc = "glibc" in (os.confstr("CS_GNU_LIBC_VERSION") or "")
+    except (AttributeError, ValueError):  # Windows, macOS
         return
     if is_glibc:
         mallopt = ctypes.CDLL(None).mallopt
