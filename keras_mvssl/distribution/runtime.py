@@ -234,7 +234,7 @@ def keep_freed_memory() -> None:
 
     ```python
     keras_mvssl.distribution.keep_freed_memory()
-    model.fit(images, batch_size=256, epochs=10)
+    model.fit(stream, epochs=10)
     ```
     """
     if any(name in os.environ for name in _MALLOC_VARIABLES):
