@@ -51,7 +51,7 @@ def run(
     A run that was interrupted, in whatever way, goes on when it is started again with
     the same settings and `workdir`, and ends as if it had not been: with the same
     weights, to the last bit where the backend computes the same twice. One that is
-    complete is not repeated. On a CPU, `distribution.keep_freed_memory` is called.
+    complete is not repeated. It calls `distribution.keep_freed_memory`.
 
     Args:
         recipe: A `Recipe`.
@@ -87,8 +87,7 @@ def run(
     records.commit()  # It may be another when the run ends.
     recipe.check()
     distribution.data_parallel(recipe.devices)
-    if not distribution.has_accelerator():
-        distribution.keep_freed_memory()
+    distribution.keep_freed_memory()
     home = pathlib.Path(workdir).expanduser()
     is_chief = distribution.is_chief()
     known = distribution.once(lambda: workdirs.find(home, resume))

@@ -226,9 +226,9 @@ def keep_freed_memory() -> None:
     itself; JAX allocates from threads, for which glibc keeps less.)
 
     Call it before the first step. It cannot be undone: the process then holds the most
-    that it ever needed, until it ends. `training.run` calls it where there is no
-    accelerator. It does nothing with another C library, or where the environment has a
-    say: `MALLOC_TRIM_THRESHOLD_` and its like, or `glibc.malloc` in `GLIBC_TUNABLES`.
+    that it ever needed, until it ends. `training.run` calls it. It does nothing where
+    there is an accelerator, with another C library, or where the environment has a say:
+    `MALLOC_TRIM_THRESHOLD_` and its like, or `glibc.malloc` in `GLIBC_TUNABLES`.
 
     Example:
 
@@ -237,7 +237,7 @@ def keep_freed_memory() -> None:
     model.fit(stream, epochs=10)
     ```
     """
-    if any(name in os.environ for name in _MALLOC_VARIABLES):
+    if has_accelerator() or any(name in os.environ for name in _MALLOC_VARIABLES):
         return
     if "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return

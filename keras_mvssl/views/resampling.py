@@ -19,7 +19,7 @@ def crop_matrix(start, length, size, output_size, flip=None):
 
     Args:
         start: float tensor. Where the intervals start, in pixels of the image.
-        length: Their lengths: a tensor of the same shape, or a number.
+        length: Their lengths, at most `size`: a tensor of the same shape, or a number.
         size: int. Pixels of the image along this axis.
         output_size: int. Pixels of the view.
         flip: Optional bool tensor of the same shape. Which ones to mirror.
