@@ -121,13 +121,20 @@ def site():
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, docs / name, ignore=ignored)
     pages, described = {}, set()
-    for module, name, value in public_names():
+
+    def describe(page, value, heading):
+        """Some have two names: the first page that has them describes them."""
         path = f"{value.__module__}.{value.__qualname__}"
-        entry = f"::: {path}\n    options:\n      heading: {module}.{name}\n"
-        # Some have two names: the first page that has them describes them.
-        if entry.splitlines()[0] not in described:
-            pages.setdefault(module, []).append(entry)
-        described.add(entry.splitlines()[0])
+        if path not in described:
+            entry = f"::: {path}\n    options:\n      heading: {heading}\n"
+            pages.setdefault(page, []).append(entry)
+        described.add(path)
+
+    for module, name, value in public_names():
+        describe(module, value, f"{module}.{name}")
+        returned = getattr(value, "__annotations__", {}).get("return")
+        if getattr(returned, "__module__", "").startswith("keras_mvssl."):
+            describe(module, returned, returned.__name__)
     for module, entries in pages.items():
         text = "\n".join([f"# {module}", importlib.import_module(module).__doc__, ""])
         page = docs / "reference" / f"{module.split('.')[-1]}.md"
