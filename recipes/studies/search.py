@@ -17,7 +17,7 @@ import tables
 from absl import app
 
 VIEWS, SCALES = (2, 4, 8), (1.0, 4.0, 16.0, 64.0)
-RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3, 64e-3)
+RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3, 64e-3, 128e-3)
 
 
 def study(runs, out):
