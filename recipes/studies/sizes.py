@@ -20,7 +20,7 @@ SMALL_VIEWS = {
     "shapes": {
         2: dict(learning_rate=16e-3, beta={128: 4 / 128}),
         4: dict(learning_rate=32e-3, beta={128: 4 / 128}),
-        8: dict(learning_rate=16e-3, beta={128: 16 / 128}),
+        8: dict(learning_rate=32e-3, beta={128: 4 / 128}),
     },
     "cifar10": {
         2: dict(learning_rate=4e-3, beta={128: 16 / 128}),
