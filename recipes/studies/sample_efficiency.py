@@ -8,12 +8,11 @@ Bars reach from the lowest to the highest seed. The runs on all images are those
 `views.py`.
 
 Poster, "sample efficiency"; figure 4 of the paper. On shapes, small size, two CPU cores
-with TensorFlow, 3 seeds: 16 minutes after `views.py`. At each share of the images 4
-views are ahead of 2, and the ranges of the seeds are apart: 90.2 and 65.3 % on all,
-80.4 and 48.5 % on half, 64.7 and 37.3 % on a quarter, 48.0 and 35.2 % on an eighth (of
-the probe on one view; on the mean of 4 views they touch there). With 4 views a quarter
-of the images reaches 53 to 72 %, where 2 views with all reach 63 to 68 %. 8 views are
-no better than 4.
+with TensorFlow, 3 seeds: 10 minutes after `views.py`. At each share of the images 4
+views are ahead of 2, and the ranges of the seeds are apart for both probes: 91.3 and
+67.6 % on all, 82.0 and 52.4 % on half, 69.2 and 39.0 % on a quarter, 55.6 and 38.1 % on
+an eighth. With 4 views a quarter of the images reaches 63 to 77 %, where 2 views with
+all reach 64 to 72 %. 8 views are no better than 4.
 
 On CIFAR-10, small size, 3 seeds: about 2 hours, beside other work. At each share 4
 views are ahead of 2, ranges apart for both probes: 45.3 and 42.7 % on all, 45.3 and

@@ -12,11 +12,11 @@ the 3 or 4 that compilation takes. β is that of all images, whatever their shar
 are rounded down to whole quarters of a run, so 8 views see up to 8 % less than 2.
 
 Poster, "multiple views"; figures 3 and 4 of the paper. On shapes, small size, two CPU
-cores with TensorFlow, 3 seeds: 15 minutes. After two epochs, 4 and 8 views reach 90.2
-and 90.0 %, 2 views 65.3 %; the ranges of the seeds are apart. Against views and
+cores with TensorFlow, 3 seeds: 8 minutes. After two epochs, 4 and 8 views reach 91.3
+and 91.4 %, 2 views 67.6 %; the ranges of the seeds are apart. Against views and
 seconds, 4 views are ahead of 2 all along; 8 cost twice as much and gain nothing here.
-At equal cost (6 minutes more), 4 views on half of the images reach 80.4 %, apart from
-the 65.3 % of 2 views on all; 8 views on a quarter, 66.3 %.
+At equal cost (4 minutes more), 4 views on half of the images reach 82.0 %, apart from
+the 67.6 % of 2 views on all; 8 views on a quarter, 68.9 %.
 
 On CIFAR-10, small size (a tiny ResNet, as many views as two of all images are), at
 equal cost, 3 seeds: 26 minutes. 4 views on half of the images reach 45.3 %, apart from
