@@ -37,8 +37,7 @@ def study(runs, out):
         reached = {
             rate: validation(**same, learning_rate=rate, beta=4 / dim) for rate in RATES
         }
-        best = max(reached.values())
-        rate = min(r for r, accuracy in reached.items() if accuracy >= best - 0.01)
+        rate = choose_rate(reached)
         found = max(
             SCALES,
             key=lambda c: validation(**same, learning_rate=rate, beta=c / dim),
@@ -46,6 +45,12 @@ def study(runs, out):
         print(f"{views} views: learning_rate={rate}, beta={found}/D", flush=True)
         rows.append(dict(views=views, chosen=dict(learning_rate=rate, c=found)))
     tables.write_search(runs, rows, out)
+
+
+def choose_rate(reached):
+    """The lowest rate within a point of the best, of `{rate: accuracy}`."""
+    best = max(reached.values())
+    return min(rate for rate, accuracy in reached.items() if accuracy >= best - 0.01)
 
 
 if __name__ == "__main__":

@@ -280,6 +280,11 @@ def test_the_search_stays_away_from_the_reported_seeds(
         open_runs()
 
 
+def test_the_search_takes_the_lowest_rate_where_they_are_level():
+    assert search.choose_rate({1: 0.795, 2: 0.8145, 4: 0.821, 8: 0.8225}) == 2
+    assert search.choose_rate({1: 0.5, 2: 0.6, 4: 0.55}) == 2
+
+
 def test_frontier_and_targets():
     points = np.array([[3, 0.2], [1, 0.5], [2, 0.6], [4, 0.2], [5, 0.1], [1, 0.7]])
     np.testing.assert_array_equal(
