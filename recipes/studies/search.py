@@ -6,9 +6,9 @@ For 2, 4 and 8 views: first the learning rate, at β = 4/D, then c of β = c/D a
 rate. What is compared is a probe on training images that its classifier did not see;
 test images have no say. Of rates within a point of the best, the lowest is taken: a
 probe on 2,000 images of shapes cannot tell less. Writes a table; `SMALL_VIEWS` in
-`sizes.py` holds what it found. On CIFAR-10 the recorded table has fewer rates, from
-4e-3 on; 2 views reached 41.35 % twice: with 4e-3 and 16/D, chosen before lower rates
-were tried and kept, and with 2e-3 and 4/D.
+`sizes.py` holds what it found. The recorded table of CIFAR-10 is older: the best of
+fewer rates, from 4e-3 on. There 2 views reached 41.35 % twice: with 4e-3 and 16/D,
+which is kept, and, tried afterwards, with 2e-3 and 4/D.
 """
 
 import grid
