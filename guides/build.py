@@ -134,7 +134,7 @@ def site():
         describe(module, value, f"{module}.{name}")
         returned = getattr(value, "__annotations__", {}).get("return")
         if getattr(returned, "__module__", "").startswith("keras_mvssl."):
-            describe(module, returned, returned.__name__)
+            describe(module, returned, f"{returned.__name__}, of {name}")
     for module, entries in pages.items():
         text = "\n".join([f"# {module}", importlib.import_module(module).__doc__, ""])
         page = docs / "reference" / f"{module.split('.')[-1]}.md"

@@ -32,7 +32,7 @@ One is made at the start, every `--checkpoint_minutes` (10), at the end of an ep
 best probe, and at the end; also every `--checkpoint_steps` if you want. Saving takes at most 2 %
 of the time (the best and your own steps aside): where it would take more, it is done less often.
 In a run of two minutes on two CPU cores, with one at the start, at the end and after each epoch,
-it was 1.1 % (`recipes/benchmarks/checkpoints.py`; 0.25 s each). The last two are kept, and the
+it was 1.1 % (`recipes/benchmarks/checkpoints.py`, beside other work; 0.25 s each). The last two are kept, and the
 best. Each is written under another name, synced to the disk, and renamed, and has a list of
 checksums: what is there is whole.
 

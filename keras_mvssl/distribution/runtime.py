@@ -225,10 +225,11 @@ def keep_freed_memory() -> None:
     for them again, and a good part of a step can go there. (TensorFlow keeps them by
     itself; JAX allocates from threads, for which glibc keeps less.)
 
-    Call it before the first step. It cannot be undone: the process then holds the most
-    that it ever needed, until it ends. `training.run` calls it. It does nothing where
-    there is an accelerator, with another C library, or where the environment has a say:
-    `MALLOC_TRIM_THRESHOLD_` and its like, or `glibc.malloc` in `GLIBC_TUNABLES`.
+    Call it before the first step, and after `data_parallel` if you do that: looking for
+    an accelerator starts the backend. It cannot be undone: the process then holds the
+    most that it ever needed, until it ends. `training.run` calls it. It does nothing
+    where there is an accelerator, with another C library, or where the environment has
+    a say: `MALLOC_TRIM_THRESHOLD_` and its like, or `glibc.malloc` in `GLIBC_TUNABLES`.
 
     Example:
 

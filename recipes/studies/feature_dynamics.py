@@ -5,7 +5,8 @@
 Four clouds of points in the plane differ much along one axis and less along another; a
 view of a point is the point and some noise. Two features are learned, at a small and at
 a large β. At the small one, both turn to the first axis and stay there for long: the
-second singular value of the features stays at zero. At the large one they part at once.
+second singular value of the features stays small, in the linear network at zero. At the
+large one they part at once.
 
 The linear network follows the paper's Theorem 3.2: gradient descent on
 Σₚ (Cₚₚ - 1)² + β Σ_{p≠q} Cₚq² with C = W T Wᵀ, T the covariance between two views. On

@@ -78,6 +78,12 @@ def open_runs(choice=False):
     """`Runs` as the flags say; those for a `choice` of settings lie apart."""
     dataset, size = DATASET.value, SIZE.value
     recipe, table = sizes.settings_of(dataset, size)
+    if choice:  # What it finds may enter the table, and its runs stay those they were.
+        chosen = "learning_rate", "beta"
+        table = {
+            views: {name: x for name, x in row.items() if name not in chosen}
+            for views, row in table.items()
+        }
     seeds = range(FIRST_SEED.value, FIRST_SEED.value + SEEDS.value)
     title = f"{dataset}-{size}"
     folder = pathlib.Path(WORKDIR.value).expanduser()

@@ -8,7 +8,7 @@ that of the largest for all. Bars reach from the lowest to the highest seed.
 
 Poster, "projector size"; figure 2 of the paper. On shapes, small size, two CPU cores
 with TensorFlow, 3 seeds: 11 minutes. With β scaled, projectors of 16, 64, 256 and 1024
-features reach 57.2, 60.7, 59.8 and 56.3 %: the small ones are enough. With the β of the
+features reach 57.2, 60.7, 59.8 and 56.3 %: small ones do as well. With the β of the
 largest, 44.2, 49.5, 64.9 and 56.3 %: at 16 and 64 each seed does worse (at 64 the
 ranges are apart), at 256, whose β is then 1/D, each does better.
 """

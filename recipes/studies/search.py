@@ -5,10 +5,14 @@
 For 2, 4 and 8 views: first the learning rate, at β = 4/D, then c of β = c/D at that
 rate. What is compared is a probe on training images that its classifier did not see;
 test images have no say. Of rates within a point of the best, the lowest is taken: a
-probe on 2,000 images of shapes cannot tell less. Writes a table; `SMALL_VIEWS` in
-`sizes.py` holds what it found. The recorded table of CIFAR-10 is older: the best of
-fewer rates, from 4e-3 on. There 2 views reached 41.35 % twice: with 4e-3 and 16/D,
-which is kept, and, tried afterwards, with 2e-3 and 4/D.
+probe on 2,000 images of shapes cannot tell less (and seeds differ by more). Writes a
+table; `SMALL_VIEWS` in `sizes.py` holds what it found.
+
+On shapes, rates were widened, on the same seed, where the best lay at an edge; with 4
+views it followed the edge by less than a point twice, 81.5, 82.1 and 82.3 % at 32, 64
+and 128e-3, whereupon the lowest was made the rule. The recorded table of CIFAR-10 is
+older: the best of fewer rates, from 4e-3 on. There 2 views reached 41.35 % twice: with
+4e-3 and 16/D, which is kept, and, tried afterwards, with 2e-3 and 4/D.
 """
 
 import grid
@@ -49,8 +53,8 @@ def study(runs, out):
 
 def choose_rate(reached):
     """The lowest rate within a point of the best, of `{rate: accuracy}`."""
-    best = max(reached.values())
-    return min(rate for rate, accuracy in reached.items() if accuracy >= best - 0.01)
+    least = max(reached.values()) - 0.01 - 1e-9
+    return min(rate for rate, accuracy in reached.items() if accuracy >= least)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Pretrains with 2, 4 and 8 views for the same epochs, where more views cost more;
 with `--equal_cost`, at the same cost of the encoder: on all images with 2 views, half
 of them with 4 and a quarter with 8, as in the paper. Each with several seeds: lines are
 means, bands reach from the lowest to the highest. Seconds are those of training, with
-the 3 or 4 that compilation takes. β is that of all images, whatever their share: with
+the 2 to 4 that compilation takes. β is that of all images, whatever their share: with
 `--size=paper`, the recipes say what the authors launched on a half and a quarter. Steps
 are rounded down to whole quarters of a run, so 8 views see up to 8 % less than 2.
 
@@ -20,7 +20,7 @@ the 67.6 % of 2 views on all; 8 views on a quarter, 68.9 %.
 
 On CIFAR-10, small size (a tiny ResNet, as many views as two of all images are), at
 equal cost, 3 seeds: 26 minutes. 4 views on half of the images reach 45.3 %, apart from
-the 42.7 % of 2 views on all; 8 views on a quarter, 43.5 %, not apart from these.
+the 42.7 % of 2 views on all; 8 views on a quarter, 43.5 %, not apart from 2.
 Random weights have 33.4 %, raw pixels 41.5 %. For the same pass over all images, 8
 views reach 46.8 %, 4 views 45.3 %, 2 views 42.7 %, ranges apart.
 """

@@ -282,6 +282,7 @@ def test_the_search_stays_away_from_the_reported_seeds(
 
 def test_the_search_takes_the_lowest_rate_where_they_are_level():
     assert search.choose_rate({1: 0.795, 2: 0.8145, 4: 0.821, 8: 0.8225}) == 2
+    assert search.choose_rate({1: 0.59, 2: 0.6, 4: 0.55}) == 1
     assert search.choose_rate({1: 0.5, 2: 0.6, 4: 0.55}) == 2
 
 
