@@ -79,7 +79,7 @@ def make_stream(step):
 
 metrics = mv.callbacks.MetricsCSV("runs/mine/metrics.csv")
 checkpoint = mv.callbacks.Checkpoint("runs/mine/checkpoint", state={"metrics": metrics})
-mv.fitting.fit(
+mv.training.fit(
     model,
     make_stream,
     epochs=2,

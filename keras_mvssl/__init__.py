@@ -24,11 +24,11 @@ from keras_mvssl import callbacks
 from keras_mvssl import data
 from keras_mvssl import distribution
 from keras_mvssl import evaluation
-from keras_mvssl import fitting
 from keras_mvssl import losses
 from keras_mvssl import models
 from keras_mvssl import optimizers
 from keras_mvssl import views
+from keras_mvssl._internal.stream_version import STREAM_VERSION
 from keras_mvssl.models import MultiViewModel
 
 __all__ = [
@@ -37,17 +37,21 @@ __all__ = [
     "data",
     "distribution",
     "evaluation",
-    "fitting",
     "losses",
     "models",
     "optimizers",
+    "report",
+    "stream_version",
+    "training",
     "views",
 ]
 __version__ = "0.1.0"
+# Raised whenever the same settings compute something else.
+stream_version = STREAM_VERSION
 
 
 def __getattr__(name):
-    # What draws and writes is imported where it is used.
+    # These import matplotlib, which not every program needs.
     if name in ("report", "training"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ from absl import app
 from absl import flags
 
 import keras_mvssl as mv
-from keras_mvssl import records
+from keras_mvssl.training import results as records
 
 DATASET = flags.DEFINE_string(
     "dataset",

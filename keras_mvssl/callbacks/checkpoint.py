@@ -1,4 +1,4 @@
-"""Checkpoints during training, from which `fitting.fit` goes on."""
+"""Checkpoints during training, from which `training.fit` goes on."""
 
 import json
 import numbers
@@ -12,14 +12,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mvssl import checkpoints
+from keras_mvssl import _backend
 from keras_mvssl import distribution
+from keras_mvssl._backend import value_of
+from keras_mvssl._internal.stream_version import STREAM_VERSION
+from keras_mvssl._internal.stream_version import check_stream_version
+from keras_mvssl.callbacks import checkpoint_store
 from keras_mvssl.callbacks.divergence import check_finite
-from keras_mvssl.callbacks.probing import check_counts
-from keras_mvssl.distribution import value_of
+from keras_mvssl.callbacks.probe import check_counts
 
 # Saving takes at most this share of the time, unless `steps` asks for more.
-SHARE = 0.02
+MAX_SAVE_SHARE = 0.02
 # Metrics of which the highest is best; of others, losses, it is the lowest.
 HIGHEST = ("accuracy",)
 
@@ -29,7 +32,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     Weights, the state of the optimizer and of the loss scale, batch normalisation,
     the step of `RandomViews`, random seeds, the running means of the epoch's logs, and
-    what other callbacks have seen. Train with `fitting.fit`, which restores them.
+    what other callbacks have seen. Train with `training.fit`, which restores them.
 
     Saved are: the state every `minutes`; the end of each epoch, and of the first step,
     where that takes little of the time; each new best; and the last step. A failure
@@ -53,13 +56,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     Attributes:
         stop: A reason to stop, a str: training then ends after the step, saved, with
-            `fitting.Interrupted`.
+            `training.Interrupted`.
 
     Example:
 
     ```python
     checkpoint = keras_mvssl.callbacks.Checkpoint("run/checkpoint")
-    keras_mvssl.fitting.fit(model, make_stream, 10, 500, checkpoint=checkpoint)
+    keras_mvssl.training.fit(model, make_stream, 10, 500, checkpoint=checkpoint)
     ```
     """
 
@@ -78,7 +81,7 @@ class Checkpoint(keras.callbacks.Callback):
                 f"`minutes` must be a number above 0. Received: minutes={minutes!r}"
             )
         check_counts(keep=keep, **({} if steps is None else {"steps": steps}))
-        self.folder = checkpoints.Folder(pathlib.Path(folder), keep)
+        self.folder = checkpoint_store.Folder(pathlib.Path(folder), keep)
         self.minutes = minutes
         self.steps = steps
         self.monitor = monitor
@@ -113,6 +116,7 @@ class Checkpoint(keras.callbacks.Callback):
         if found is None:
             return 0
         content = json.loads((found / "state.json").read_text(encoding="utf-8"))
+        check_stream_version(content, f"checkpoint={found}")
         if content["steps_per_epoch"] != steps_per_epoch:
             raise ValueError(
                 f"The checkpoint has epochs of {content['steps_per_epoch']} steps. "
@@ -167,7 +171,7 @@ class Checkpoint(keras.callbacks.Callback):
         """
         step = self._epoch * self.params["steps"] + batch + 1
         waited = time.monotonic() - self._saved_at
-        is_due = waited >= max(60 * self.minutes, self._cost / SHARE)
+        is_due = waited >= max(60 * self.minutes, self._cost / MAX_SAVE_SHARE)
         if self.steps is not None:
             is_due |= step // self.steps > self._tried_step // self.steps
         self._decided = 2 if self.stop else int(is_due)
@@ -184,7 +188,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def keep_random_state(self):
         """Goes on with the present random numbers at the next step."""
-        self._random = distribution.random_state()
+        self._random = _backend.random_state()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -197,14 +201,14 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _set_random_state(self):
         if self._random is not None:
-            distribution.set_random_state(self._random)
+            _backend.set_random_state(self._random)
             self._random = None
 
     def on_epoch_end(self, epoch, logs=None):
         self.step = (epoch + 1) * self.params["steps"]  # also where it ended early
         self.is_over = self.model.stop_training
         is_due = self.is_over or epoch + 1 == self.params["epochs"]
-        is_due |= time.monotonic() - self._saved_at >= self._cost / SHARE
+        is_due |= time.monotonic() - self._saved_at >= self._cost / MAX_SAVE_SHARE
         value, before = (logs or {}).get(self.monitor), self._best
         if value is not None and self._is_best(value):
             self._best, is_due = [float(value), self.step], True
@@ -259,9 +263,10 @@ class Checkpoint(keras.callbacks.Callback):
         arrays = {f"metric_{i}": x for i, x in enumerate(sums)}
         for i, seed in enumerate(_seeds(model)):
             arrays[f"seed_{i}"] = value_of(seed)
-        np.savez(folder / "state.npz", **arrays, **distribution.random_state())
+        np.savez(folder / "state.npz", **arrays, **_backend.random_state())
         content = {
             "step": self.step,
+            "stream_version": STREAM_VERSION,
             "steps_per_epoch": self.params["steps"],
             "is_over": bool(self.is_over),
             "number_of_metrics": len(metrics),
@@ -287,8 +292,8 @@ class Interrupted(SystemExit):
     checkpoint = keras_mvssl.callbacks.Checkpoint("stopped")
     checkpoint.stop = "no more time"  # as SIGTERM does, while it trains
     try:
-        keras_mvssl.fitting.fit(model, make_stream, 1, 2, checkpoint)
-    except keras_mvssl.fitting.Interrupted as stop:
+        keras_mvssl.training.fit(model, make_stream, 1, 2, checkpoint)
+    except keras_mvssl.training.Interrupted as stop:
         print(stop.reason, stop.step, stop.saved)
     ```
     """

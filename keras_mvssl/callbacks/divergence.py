@@ -5,14 +5,14 @@ import math
 import keras
 import numpy as np
 
-from keras_mvssl import distribution
+from keras_mvssl import _backend
 from keras_mvssl.callbacks.lazy_logs import LazyLogs
 
 
 class StopOnDivergence(keras.callbacks.Callback):
     """Ends training when a loss was not finite, saying where it was.
 
-    In `fitting.fit`, which looks at losses twice a second and before each checkpoint,
+    In `training.fit`, which looks at losses twice a second and before each checkpoint,
     so that the device does not wait for Python, it is that much later. With the loss
     scale of float16, steps whose gradients overflow are skipped: that is
     how it finds its scale. They are counted, in `logs["skipped_steps"]`, and no
@@ -51,7 +51,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         batch, logs = next(x for x in self._unseen if not math.isfinite(x[1]["loss"]))
         before = [self._finite, *(x for i, x in self._unseen if i < batch)][-1]
         steps = self.params.get("steps") or 0
-        rate = float(distribution.value_of(self.model.optimizer.learning_rate))
+        rate = float(_backend.value_of(self.model.optimizer.learning_rate))
         terms = ", ".join(f"{name} {x:.4g}" for name, x in before.items())
         raise DivergenceError(
             f"The loss is not finite after step {self._epoch * steps + batch + 1}, at "
@@ -67,7 +67,7 @@ class StopOnDivergence(keras.callbacks.Callback):
             return
         steps = (epoch + 1) * self.params["steps"]
         # Steps not skipped; the public `iterations` counts changes of weights.
-        made = distribution.value_of(optimizer.inner_optimizer._iterations)
+        made = _backend.value_of(optimizer.inner_optimizer._iterations)
         logs["skipped_steps"] = steps - int(made)
 
 
@@ -89,7 +89,7 @@ class DivergenceError(ArithmeticError):
 def check_finite(model, step):
     """Raises DivergenceError for weights, or moments, that are not finite."""
     for variable in (*model.variables, *model.optimizer.variables):
-        value = distribution.value_of(variable)
+        value = _backend.value_of(variable)
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise DivergenceError(
                 f"A variable is not finite after step {step}: the gradients were not. "

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from keras_mvssl.callbacks.probing import Probe
-from keras_mvssl.callbacks.probing import check_counts
+from keras_mvssl.callbacks.probe import Probe
+from keras_mvssl.callbacks.probe import check_counts
 from keras_mvssl.evaluation import knn
 
 

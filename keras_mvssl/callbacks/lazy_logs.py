@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_mvssl import distribution
+from keras_mvssl import _backend
 
 
 class LazyLogs(dict):
@@ -16,7 +16,7 @@ class LazyLogs(dict):
             self._fetched = True
             for name, value in super().items():
                 if keras.ops.is_tensor(value) or isinstance(value, np.generic):
-                    super().__setitem__(name, float(distribution.value_of(value)))
+                    super().__setitem__(name, float(_backend.value_of(value)))
 
     def __getitem__(self, name):
         self.fetch()

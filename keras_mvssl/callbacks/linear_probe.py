@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from keras_mvssl.callbacks.probing import Probe
+from keras_mvssl.callbacks.probe import Probe
 from keras_mvssl.evaluation import linear_probe
 from keras_mvssl.evaluation.linear import check_settings
 

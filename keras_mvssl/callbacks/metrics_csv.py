@@ -7,8 +7,8 @@ import pathlib
 import keras
 
 from keras_mvssl import distribution
-from keras_mvssl.files import or_warn
-from keras_mvssl.files import whole
+from keras_mvssl._internal.files import or_warn
+from keras_mvssl._internal.files import whole
 
 
 class MetricsCSV(keras.callbacks.Callback):

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_mvssl import _backend
 from keras_mvssl import distribution
-from keras_mvssl.callbacks.probing import check_encoder
-from keras_mvssl.callbacks.probing import check_fit
-from keras_mvssl.callbacks.probing import flat_labels
-from keras_mvssl.callbacks.spectrum import Spectrum
+from keras_mvssl._internal.checks import check_labelled
+from keras_mvssl._internal.files import or_warn
+from keras_mvssl.callbacks.eigenspectrum import Spectrum
+from keras_mvssl.callbacks.probe import check_encoder
+from keras_mvssl.callbacks.probe import check_fit
+from keras_mvssl.callbacks.probe import flat_labels
 from keras_mvssl.callbacks.view_gallery import ViewGallery
-from keras_mvssl.checks import check_labelled
 from keras_mvssl.evaluation import extract_features
-from keras_mvssl.files import or_warn
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -86,7 +87,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._write(step=self._step() + 1, session_log=start)
         self._drawn = self.spectrum and self.spectrum.latest  # of an earlier `fit`
         if self.gallery is not None and self.gallery.picture is not None:
-            from keras_mvssl.report import figures
+            from keras_mvssl.callbacks import figures
 
             png = figures.picture(self.gallery.picture)
             self._write_picture("views", png, self._step())
@@ -103,7 +104,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._write(step=self._step(), summary=Summary(value=values))
         latest = self.spectrum and self.spectrum.latest
         if latest is not None and latest is not self._drawn:
-            from keras_mvssl.report import figures
+            from keras_mvssl.callbacks import figures
 
             self._drawn = latest
             png = figures.spectra({"": latest.eigenvalues})
@@ -129,7 +130,7 @@ class TensorBoard(keras.callbacks.Callback):
                 self._writer.close()
 
     def _step(self):
-        return int(distribution.value_of(self.model.optimizer.iterations))
+        return int(_backend.value_of(self.model.optimizer.iterations))
 
     def _write(self, **event):
         from tensorboard.compat.proto.event_pb2 import Event

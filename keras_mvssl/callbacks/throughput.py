@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_mvssl import distribution
+from keras_mvssl import _backend
 
 
 class Throughput(keras.callbacks.Callback):
@@ -91,4 +91,4 @@ class Throughput(keras.callbacks.Callback):
         rate = self.model.optimizer.learning_rate
         self._start = self._end
         self._waited = 0.0
-        logs["learning_rate"] = float(distribution.value_of(rate))
+        logs["learning_rate"] = float(_backend.value_of(rate))

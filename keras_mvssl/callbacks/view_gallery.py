@@ -8,10 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mvssl import _backend
 from keras_mvssl import distribution
-from keras_mvssl.callbacks.probing import check_counts
-from keras_mvssl.files import or_warn
-from keras_mvssl.files import whole
+from keras_mvssl._internal.files import or_warn
+from keras_mvssl._internal.files import whole
+from keras_mvssl.callbacks.probe import check_counts
 
 
 class ViewGallery(keras.callbacks.Callback):
@@ -71,7 +72,7 @@ class ViewGallery(keras.callbacks.Callback):
             size = len(first)
             if hasattr(self.x, "steps_per_epoch"):
                 _, size = distribution.place_in_batch(len(batch))
-            step = distribution.value_of(layer.step)
+            step = _backend.value_of(layer.step)
             made = layer(first, step=step, offset=0, batch_size=size)
             clean = layer(first, training=False)
             first = np.concatenate([ops.convert_to_numpy(x) for x in (clean, made)], 1)

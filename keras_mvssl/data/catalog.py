@@ -4,17 +4,18 @@ import dataclasses
 import numbers
 import os
 import pathlib
+import typing
 import zipfile
 
 import numpy as np
 
-from keras_mvssl.checks import check_labelled
-from keras_mvssl.checks import check_pixels
+from keras_mvssl._internal.checks import check_labelled
+from keras_mvssl._internal.checks import check_pixels
 from keras_mvssl.data import folder
 from keras_mvssl.data import imagenet100
 from keras_mvssl.data import shapes
 from keras_mvssl.data import tfds
-from keras_mvssl.data.images import POLICIES
+from keras_mvssl.data.images import BadImagePolicy
 from keras_mvssl.data.splits import Splits
 from keras_mvssl.data.splits import subset
 
@@ -25,7 +26,7 @@ def load(
     fraction: float = 1.0,
     seed: int = 0,
     image_size: int | None = None,
-    on_bad_image: str = "error",
+    on_bad_image: BadImagePolicy = "error",
 ) -> Splits:
     """Loads a data set.
 
@@ -89,7 +90,7 @@ def load(
         raise ValueError(
             f"`seed` must be an int of at least 0. Received: seed={seed!r}"
         )
-    if on_bad_image not in POLICIES:
+    if on_bad_image not in typing.get_args(BadImagePolicy):
         raise ValueError(
             "`on_bad_image` must be 'error' or 'skip'. "
             f"Received: on_bad_image={on_bad_image!r}"

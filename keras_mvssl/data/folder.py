@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from keras_mvssl import distribution
+from keras_mvssl import _backend
 from keras_mvssl.data.images import BadImages
 from keras_mvssl.data.images import printable
 from keras_mvssl.data.images import read_array
@@ -215,5 +215,5 @@ def common_shape(paths, image_size=None):
 
 def with_labels(images, labels):
     """A `tf.data.Dataset` of `(image, label)`."""
-    tf = distribution.tensorflow_for_data()
+    tf = _backend.tensorflow_for_data()
     return tf.data.Dataset.zip(images, tf.data.Dataset.from_tensor_slices(labels))

@@ -2,15 +2,16 @@
 
 import os
 import pathlib
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 from PIL import ImageOps
 
-from keras_mvssl import distribution
-from keras_mvssl import progress
+from keras_mvssl import _backend
+from keras_mvssl._internal import progress
 
-POLICIES = ("error", "skip")
+BadImagePolicy = Literal["error", "skip"]
 ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -140,7 +141,7 @@ def read_stream(paths, labels, shape, bad):
 
     The place of one that cannot be decoded is taken by the next in its folder.
     """
-    tf = distribution.tensorflow_for_data()
+    tf = _backend.tensorflow_for_data()
 
     def read(name):
         path = pathlib.Path(os.fsdecode(name))

@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mvssl import _backend
 from keras_mvssl import distribution
-from keras_mvssl.checks import check_pixels
+from keras_mvssl._internal.checks import check_pixels
 from keras_mvssl.data.splits import MEMORY_LIMIT
 
 # A worker augments at a time as many images as have this many values in all: few
@@ -70,7 +71,7 @@ def multiview(
     model.fit(stream, epochs=10)
     ```
     """
-    tf = distribution.tensorflow_for_data()
+    tf = _backend.tensorflow_for_data()
     if not callable(views):
         raise ValueError(f"`views` must be a KerasCVViews. Received: views={views!r}")
     _check_arguments(images, batch_size, seed, start_step)
@@ -130,7 +131,7 @@ def batches(images: Any, batch_size: int, seed: int = 0, start_step: int = 0) ->
     _check_arguments(images, batch_size, seed, start_step)
     if not hasattr(images, "element_spec"):
         return _BatchesOfArray(images, batch_size, seed, start_step)
-    tf = distribution.tensorflow_for_data()
+    tf = _backend.tensorflow_for_data()
     stream, steps = _batches_of_stream(tf, images, batch_size, seed, start_step)
     return _ready(tf, stream, steps)
 

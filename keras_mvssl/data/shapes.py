@@ -8,7 +8,7 @@ a network that learns without labels is free to encode instead of the shape.
 
 import numpy as np
 
-from keras_mvssl import progress
+from keras_mvssl._internal import progress
 
 CLASS_NAMES = (
     "disc",

@@ -1,11 +1,12 @@
 """A data set split by use, and subsets of it."""
 
 import dataclasses
+import zlib
 from typing import Any
 
 import numpy as np
 
-from keras_mvssl import distribution
+from keras_mvssl import _backend
 
 # Images that take more bytes than this are streamed instead of held in memory.
 MEMORY_LIMIT = 4 * 1024**3
@@ -50,6 +51,33 @@ class Splits:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells these data from others, `{part: dict}`."""
+        names = ("pretrain", "train", "test")
+        return {name: fingerprint(getattr(self, name)) for name in names}
+
+
+def fingerprint(data):
+    """Return what tells one part from others, a dict; None for no data.
+
+    The dict holds the number and the shape of the images and, of arrays, checksums of
+    some hundreds of images and labels.
+    """
+    if data is None:
+        return None
+    if hasattr(data, "element_spec"):
+        spec = data.element_spec
+        shape = (spec[0] if isinstance(spec, tuple) else spec).shape
+        return {"images": int(data.cardinality()), "shape": list(shape)}
+    images, *labels = data if isinstance(data, tuple) else (data,)
+    some = [array[:: max(1, len(array) // 256)] for array in (images, *labels)]
+    checksums = [zlib.crc32(np.ascontiguousarray(x).tobytes()) for x in some]
+    return {
+        "images": len(images),
+        "shape": list(images.shape[1:]),
+        "crc32": checksums,
+    }
+
 
 def fits_in_memory(count, shape):
     """Whether `count` uint8 images of a shape are held as arrays."""
@@ -82,7 +110,7 @@ def subset(pretrain, labels, fraction, seed):
         return pretrain
     if isinstance(pretrain, np.ndarray):
         return pretrain[subset_indices(len(pretrain), labels(), fraction, seed)]
-    tf = distribution.tensorflow_for_data()
+    tf = _backend.tensorflow_for_data()
     count = int(pretrain.cardinality())
     kept = np.zeros(count, bool)
     kept[subset_indices(count, labels(), fraction, seed)] = True

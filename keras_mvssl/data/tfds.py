@@ -6,8 +6,8 @@ import pathlib
 
 import numpy as np
 
-from keras_mvssl import distribution
-from keras_mvssl import progress
+from keras_mvssl import _backend
+from keras_mvssl._internal import progress
 from keras_mvssl.data.splits import UNLABELLED
 from keras_mvssl.data.splits import Splits
 from keras_mvssl.data.splits import fits_in_memory
@@ -18,7 +18,7 @@ def load(name, data_dir, image_size, classes=None):
 
     `classes`, names, leaves out the images of all others.
     """
-    tf = distribution.tensorflow_for_data()
+    tf = _backend.tensorflow_for_data()
     import tensorflow_datasets as tfds
 
     known = tfds.list_builders(with_community_datasets=False)

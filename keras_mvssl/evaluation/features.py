@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_mvssl import distribution
-from keras_mvssl.checks import check_labelled
-from keras_mvssl.checks import check_pixels
+from keras_mvssl._internal.checks import check_labelled
+from keras_mvssl._internal.checks import check_pixels
 from keras_mvssl.views import RandomViews
 
 # Views are those of steps from here on, which neither training nor a model's

@@ -8,8 +8,8 @@ import numpy as np
 from keras_mvssl.evaluation import logistic
 from keras_mvssl.evaluation import paper_probe
 from keras_mvssl.evaluation import ridge
-from keras_mvssl.evaluation.checks import Labelled
-from keras_mvssl.evaluation.checks import as_features
+from keras_mvssl.evaluation.labelled import Labelled
+from keras_mvssl.evaluation.labelled import as_features
 
 # Strengths to choose from, strongest first: each fit starts from the one before.
 L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)

@@ -5,8 +5,8 @@ import numbers
 
 import numpy as np
 
-from keras_mvssl.evaluation.checks import Labelled
-from keras_mvssl.evaluation.checks import as_features
+from keras_mvssl.evaluation.labelled import Labelled
+from keras_mvssl.evaluation.labelled import as_features
 
 # Test examples that are compared with the training set at a time.
 _CHUNK = 1000

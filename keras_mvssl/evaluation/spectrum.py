@@ -32,7 +32,7 @@ class PowerLaw:
 
 
 @dataclasses.dataclass(frozen=True)
-class Spectrum:
+class SpectrumResult:
     """What `spectrum` found.
 
     Attributes:
@@ -52,7 +52,7 @@ class Spectrum:
     std: np.ndarray
 
 
-def spectrum(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> Spectrum:
+def spectrum(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> SpectrumResult:
     """All measures of this module at once.
 
     Args:
@@ -60,7 +60,7 @@ def spectrum(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> Spectrum:
         ranks: As of `alpha_req`.
 
     Returns:
-        A `Spectrum`.
+        A `SpectrumResult`.
 
     Raises:
         ValueError: For fewer than two rows, or features that are not finite.
@@ -76,7 +76,7 @@ def spectrum(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> Spectrum:
     features = _as_matrix(features)
     eigenvalues = covariance_eigenvalues(features)
     positive = np.count_nonzero(eigenvalues)
-    return Spectrum(
+    return SpectrumResult(
         eigenvalues=eigenvalues,
         power_law=power_law(eigenvalues, ranks) if positive >= ranks[0] + 2 else None,
         rankme=rankme(features),

@@ -1,6 +1,8 @@
 """Barlow Twins on any number of views."""
 
+import typing
 from typing import Any
+from typing import Literal
 
 import keras
 
@@ -8,6 +10,8 @@ from keras_mvssl.losses import correlations
 from keras_mvssl.losses.multi_view_loss import MultiViewLoss
 from keras_mvssl.losses.multi_view_loss import check_weight
 from keras_mvssl.losses.multi_view_loss import resolve_beta
+
+Pairing = Literal["mean", "all"]
 
 
 @keras.saving.register_keras_serializable("keras_mvssl")
@@ -75,7 +79,7 @@ class BarlowTwins(MultiViewLoss):
     def __init__(
         self,
         beta: float | str = "auto",
-        pairing: str = "mean",
+        pairing: Pairing = "mean",
         standardization: str = "joint",
         l2_normalize: bool = False,
         name: str = "barlow_twins",
@@ -83,7 +87,7 @@ class BarlowTwins(MultiViewLoss):
     ):
         super().__init__(name=name, **kwargs)
         check_weight(beta, "beta", or_auto=True)
-        if pairing not in ("mean", "all"):
+        if pairing not in typing.get_args(Pairing):
             raise ValueError(
                 f"`pairing` must be 'mean' or 'all'. Received: pairing={pairing!r}"
             )

@@ -9,7 +9,7 @@ import itertools
 
 from keras import ops
 
-from keras_mvssl import distribution
+from keras_mvssl import _backend
 
 EPSILON = 1e-5
 
@@ -51,7 +51,7 @@ def as_projections(y_pred):
             "The loss compares views of one image with each other and needs at least "
             f"2 of them on axis 1. Received: shape={tuple(y_pred.shape)}"
         )
-    y_pred = distribution.require_rows(
+    y_pred = _backend.require_rows(
         y_pred,
         2,
         "The loss needs the statistics of a batch of at least 2 images on axis 0; "
@@ -176,7 +176,7 @@ def _pairs_in_feature_space(z):
     different = ops.expand_dims(1.0 - ops.eye(dim, dtype="float32"), 1)
     for a in range(len(views) - 1):
         later = ops.concatenate(views[a + 1 :], axis=1)
-        products = distribution.matmul(ops.transpose(views[a]), later) / rows(z)
+        products = _backend.matmul(ops.transpose(views[a]), later) / rows(z)
         products = ops.reshape(products, (dim, -1, dim))
         diagonals = ops.diagonal(products, axis1=0, axis2=2)
         on = on + ops.sum(ops.square(1.0 - diagonals))
@@ -200,14 +200,14 @@ def _pairs_in_sample_space(z, per_view):
 def _parts(z):
     """`(B, V, D)` cut into tensors of some of the features."""
     batch, views, dim = z.shape
-    most = PART_OF_ACCELERATOR if distribution.has_accelerator() else PART
+    most = PART_OF_ACCELERATOR if _backend.has_accelerator() else PART
     step = max(1, most // ((batch or 1) * views))
     return ops.split(z, list(range(step, dim, step)), axis=2) if step < dim else [z]
 
 
 def _diagonals_of_pairs(x):
     """C^{ab}ᵢᵢ of all pairs, in tensors with the share in which their entries count."""
-    if x.shape[0] <= FEW_VIEWS and not distribution.has_accelerator():
+    if x.shape[0] <= FEW_VIEWS and not _backend.has_accelerator():
         pairs = itertools.combinations(ops.unstack(x, axis=0), 2)
         return [(ops.mean(a * b, axis=0), 1.0) for a, b in pairs]
     by_feature = ops.transpose(x, (2, 0, 1))
@@ -229,9 +229,9 @@ def _gram(x):
     def gradient(*arguments, upstream=None):
         if upstream is None:  # TensorFlow and JAX have no name for it.
             (upstream,) = arguments
-        return distribution.matmul(upstream + ops.swapaxes(upstream, -1, -2), x)
+        return _backend.matmul(upstream + ops.swapaxes(upstream, -1, -2), x)
 
-    return distribution.matmul(x, ops.swapaxes(x, -1, -2)), gradient
+    return _backend.matmul(x, ops.swapaxes(x, -1, -2)), gradient
 
 
 def rows(x):

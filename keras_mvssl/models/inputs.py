@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_mvssl import distribution
-from keras_mvssl.checks import check_pixels
+from keras_mvssl._internal.checks import check_pixels
 
 
 def check_views(x, name, batch_size, validation_split=0):

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.models.inputs import check_parts
@@ -162,7 +163,7 @@ class MultiViewModel(keras.Model):
                 )
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         distribution.synchronize(self)
-        distribution.fuse_batch_normalization(self)
+        _backend.fuse_batch_normalization(self)
         self._terms = _Terms(getattr(loss, "term_names", ()))
 
     def compile_from_config(self, config):

@@ -11,8 +11,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from keras_mvssl.report import contents
 from keras_mvssl.report import page
-from keras_mvssl.report import run_folder
 from keras_mvssl.report import sections
 
 
@@ -36,7 +36,7 @@ def write(folders: Sequence[str | os.PathLike], path: str | os.PathLike) -> None
         raise ValueError(
             f"`folders` must be a list of at least one. Received: folders={folders!r}"
         )
-    runs = _distinct([run_folder.read(folder) for folder in folders])
+    runs = _distinct([contents.read(folder) for folder in folders])
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     parts = [
         ("Results", sections.results(runs)),

@@ -5,7 +5,7 @@ import html
 
 import numpy as np
 
-from keras_mvssl.report import figures
+from keras_mvssl.callbacks import figures
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1080px;

@@ -1,6 +1,6 @@
 """The sections of a report, each drawn of one run or of several."""
 
-from keras_mvssl.report import figures
+from keras_mvssl.callbacks import figures
 from keras_mvssl.report import page
 
 

@@ -9,7 +9,7 @@ number of workers, from any step on, and for any part of the batch.
 
 import tensorflow as tf
 
-from keras_mvssl.checks import check_pixels
+from keras_mvssl._internal.checks import check_pixels
 from keras_mvssl.views import kerascv_layers
 from keras_mvssl.views.augmentation import Augmentation
 from keras_mvssl.views.augmentation import check_channels

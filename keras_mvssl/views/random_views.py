@@ -7,9 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mvssl import _backend
 from keras_mvssl import distribution
-from keras_mvssl.checks import check_pixels
-from keras_mvssl.checks import check_range
+from keras_mvssl._internal.checks import check_pixels
+from keras_mvssl._internal.checks import check_range
 from keras_mvssl.views import color
 from keras_mvssl.views import resampling
 from keras_mvssl.views.augmentation import Augmentation
@@ -115,7 +116,7 @@ class RandomViews(keras.layers.Layer):
         self.built = True
 
     def __call__(self, images, step=None, offset=None, batch_size=None, training=None):
-        distribution.refuse_foreign_graph(
+        _backend.refuse_foreign_graph(
             images,
             "`RandomViews` computes on the backend, which tf.data cannot call unless "
             "that is TensorFlow. Give it to `MultiViewModel(views=...)`, or use "
@@ -263,7 +264,7 @@ class RandomViews(keras.layers.Layer):
                 f"Received: images.shape={tuple(shape)}"
             )
         check_channels(self.augmentation, shape)
-        if "uint8" not in str(images.dtype) and distribution.is_concrete(images):
+        if "uint8" not in str(images.dtype) and _backend.is_concrete(images):
             low, high = float(ops.min(images)), float(ops.max(images))
             if low < high:
                 check_pixels(np.array([low, high]))

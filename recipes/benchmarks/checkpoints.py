@@ -3,7 +3,7 @@
     python recipes/benchmarks/checkpoints.py --backbone=tiny --out=checkpoints
 
 Trains on shapes, with the checkpoints that a recipe makes by default, and with one
-every `--steps` steps. The run is all of `fitting.fit`, without probes. (There is a
+every `--steps` steps. The run is all of `training.fit`, without probes. (There is a
 checkpoint at the start and at the end in any case: the shorter a run, the higher their
 share.)
 """
@@ -17,9 +17,9 @@ from absl import app
 from absl import flags
 
 import keras_mvssl as mv
-from keras_mvssl import fitting
-from keras_mvssl import records
-from keras_mvssl.recipe import BACKBONES
+from keras_mvssl import training
+from keras_mvssl.training import results as records
+from keras_mvssl.training.recipe import BACKBONES
 
 BACKBONE = flags.DEFINE_enum("backbone", "tiny", sorted(BACKBONES), "Encoder.")
 EPOCHS = flags.DEFINE_integer("epochs", 4, "Epochs.")
@@ -52,7 +52,7 @@ def measure(images, folder, steps):
     model.optimizer.build(model.trainable_variables)
     checkpoint = Saves(folder, steps=steps)
     start = time.perf_counter()
-    fitting.fit(
+    training.fit(
         model,
         lambda step: mv.data.batches(images, BATCH.value, start_step=step),
         EPOCHS.value,

@@ -20,7 +20,7 @@ from absl import flags
 
 import keras_mvssl as mv
 from keras_mvssl import distribution
-from keras_mvssl import records
+from keras_mvssl.training import results as records
 
 ROWS = flags.DEFINE_integer("rows", 50_000, "Training examples; a fifth for testing.")
 FEATURES = flags.DEFINE_list("features", ["512", "2048", "8192"], "Features F.")

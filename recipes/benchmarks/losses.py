@@ -27,10 +27,10 @@ from absl import flags
 from keras import ops
 
 from keras_mvssl import distribution
-from keras_mvssl import records
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.losses import ReformulatedSSL
 from keras_mvssl.losses import VICReg
+from keras_mvssl.training import results as records
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -30,7 +30,7 @@ from absl import flags
 
 import keras_mvssl as mv
 from keras_mvssl import distribution
-from keras_mvssl import records
+from keras_mvssl.training import results as records
 
 DEVICES = flags.DEFINE_list(
     "devices", ["1", "2", "4"], "Numbers of devices to measure."

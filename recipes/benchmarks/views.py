@@ -24,7 +24,7 @@ from keras import ops
 
 import keras_mvssl as mv
 from keras_mvssl import distribution
-from keras_mvssl import records
+from keras_mvssl.training import results as records
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

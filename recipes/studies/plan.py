@@ -25,7 +25,7 @@ from absl import app
 from absl import flags
 
 import keras_mvssl as mv
-from keras_mvssl import parts
+from keras_mvssl.training import build as parts
 
 MINUTES = flags.DEFINE_float(
     "minutes",

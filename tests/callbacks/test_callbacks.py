@@ -101,7 +101,7 @@ def test_probes_share_features_of_the_same_data(model, labelled):
         LinearProbe(labelled, labelled, views=layer, fraction=0.5),
     ]
     with mock.patch(
-        "keras_mvssl.callbacks.probing.extract_features", wraps=extract_features
+        "keras_mvssl.callbacks.probe.extract_features", wraps=extract_features
     ) as extract:
         history = model.fit(
             views(), batch_size=4, epochs=2, callbacks=probes, verbose=0

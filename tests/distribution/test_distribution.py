@@ -8,14 +8,14 @@ import pytest
 from keras import ops
 
 import helpers
-from keras_mvssl import distribution
+from keras_mvssl import _backend
 from keras_mvssl.distribution import normalization
 
 
 def test_matmul():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(3, 5, 64)), rng.normal(size=(3, 64, 7))
-    got = distribution.matmul(*(ops.convert_to_tensor(x, "float32") for x in (a, b)))
+    got = _backend.matmul(*(ops.convert_to_tensor(x, "float32") for x in (a, b)))
     np.testing.assert_allclose(ops.convert_to_numpy(got), a @ b, atol=1e-5)
 
 
@@ -28,15 +28,15 @@ def test_matmul_stays_exact_where_the_backend_may_round(monkeypatch):
 
 def test_require_rows():
     x = ops.ones((3, 2))
-    assert distribution.require_rows(x, 3, "Too few.") is x
+    assert _backend.require_rows(x, 3, "Too few.") is x
     with pytest.raises(ValueError, match=r"Too few. Received: shape=\(3, 2\)"):
-        distribution.require_rows(x, 4, "Too few.")
+        _backend.require_rows(x, 4, "Too few.")
 
 
 def test_this_process_is_known():
-    assert distribution.device_name()
-    assert distribution.peak_memory() > 1e7
-    assert set(distribution.versions()) == {"keras", keras.backend.backend()}
+    assert _backend.device_name()
+    assert _backend.peak_memory() > 1e7
+    assert set(_backend.versions()) == {"keras", keras.backend.backend()}
 
 
 # Blocks of 512 MB, since where pages are huge, few are as many.
@@ -92,7 +92,7 @@ def test_fused_batch_normalization(shape, axis, weights, dtype):
         model = keras.Sequential([keras.Input(shape[1:]), layer])
         helpers.set_numbered_weights(model)
         if fuses:
-            distribution.fuse_batch_normalization(model)
+            _backend.fuse_batch_normalization(model)
 
         def function(x, layer=layer):
             y = layer(x, training=True)
@@ -125,7 +125,7 @@ def test_what_cannot_be_fused_is_left_to_keras(monkeypatch):
         layer = keras.layers.BatchNormalization(autocast=False)
         model = keras.Sequential([keras.Input((4, 3)), layer])
         if fuses:
-            distribution.fuse_batch_normalization(model)
+            _backend.fuse_batch_normalization(model)
         outputs = [layer(y, training=True, mask=mask) for y, mask in cases]
         layer.trainable = False
         outputs.append(layer(rows, training=True))
@@ -144,5 +144,5 @@ def test_training_fuses_batch_normalization(model):
     fused = ["call" in vars(layer) for layer in model._flatten_layers()]
     assert any(fused) == (keras.backend.backend() == "torch")
     layer = keras.layers.BatchNormalization(renorm=True)
-    distribution.fuse_batch_normalization(keras.Sequential([layer]))
+    _backend.fuse_batch_normalization(keras.Sequential([layer]))
     assert "call" not in vars(layer)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 import helpers
 
 pytestmark = pytest.mark.slow
-SCRIPT = pathlib.Path(__file__).parent / "train.py"
+SCRIPT = helpers.ROOT / "tests/programs/train_on_devices.py"
 
 
 def train(folder, devices, without=""):

@@ -1,7 +1,6 @@
 """A run goes on with another number of devices."""
 
 import csv
-import pathlib
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import pytest
 import helpers
 
 pytestmark = pytest.mark.slow
-SCRIPT = pathlib.Path(__file__).parent / "resume.py"
+SCRIPT = helpers.ROOT / "tests/programs/resume_on_devices.py"
 
 
 def train(folder, devices, step, on_device):

@@ -9,7 +9,7 @@ from keras import ops
 import helpers
 import keras_mvssl as mv
 from keras_mvssl.models.multi_view_model import EVALUATION_STEP
-from models.one_step import one_step
+from programs.one_step import one_step
 
 
 def some_views(batch=8, views=3, seed=0):
@@ -146,7 +146,7 @@ def test_one_step_agrees_with_another_backend():
     other = "jax" if this == "tensorflow" else "tensorflow"
     if importlib.util.find_spec(other) is None:
         pytest.skip(f"{other} is not installed.")
-    script = helpers.ROOT / "tests/models/one_step.py"
+    script = helpers.ROOT / "tests/programs/one_step.py"
     result = helpers.run_python(script, backend=other)
     assert result.returncode == 0, result.stderr
     expected, got = json.loads(result.stdout), one_step()

@@ -7,8 +7,8 @@ import pytest
 
 import helpers
 from keras_mvssl import report
+from keras_mvssl.callbacks import figures
 from keras_mvssl.report import diagnostics
-from keras_mvssl.report import figures
 
 HIDDEN = "_b"  # matplotlib leaves such labels out by default
 NASTY = '<img src=x onerror=alert("1")>&$a$'

@@ -13,12 +13,12 @@ from absl import app
 from absl import flags
 
 import helpers
-from keras_mvssl import baselines
+from keras_mvssl import _backend
 from keras_mvssl import callbacks
 from keras_mvssl import data
-from keras_mvssl import distribution
-from keras_mvssl import parts
 from keras_mvssl import training
+from keras_mvssl.training import baselines
+from keras_mvssl.training import build as parts
 from keras_mvssl.views import Augmentation
 
 STUDIES = helpers.ROOT / "recipes/studies"
@@ -148,8 +148,8 @@ def test_results_made_otherwise_are_not_replaced(open_runs, tmp_path):
     runs = open_runs(seeds=(0, 1))
     known = {
         "backend": keras.backend.backend(),
-        "device": distribution.device_name(),
-        "versions": {"python": "3.0", **distribution.versions()},
+        "device": _backend.device_name(),
+        "versions": {"python": "3.0", **_backend.versions()},
         "settings": [{"seeds": [0, 1]}],
     }
     path = tmp_path / "views-shapes-small.json"

@@ -1,0 +1,33 @@
+"""Single-device questions to the backend."""
+
+from keras_mvssl._backend.device import device_name
+from keras_mvssl._backend.device import has_accelerator
+from keras_mvssl._backend.device import tensorflow_for_data
+from keras_mvssl._backend.device import versions
+from keras_mvssl._backend.memory import keep_freed_memory
+from keras_mvssl._backend.memory import peak_memory
+from keras_mvssl._backend.normalization import fuse_batch_normalization
+from keras_mvssl._backend.precision import matmul
+from keras_mvssl._backend.random_state import random_state
+from keras_mvssl._backend.random_state import set_random_state
+from keras_mvssl._backend.tensors import is_concrete
+from keras_mvssl._backend.tensors import refuse_foreign_graph
+from keras_mvssl._backend.tensors import require_rows
+from keras_mvssl._backend.tensors import value_of
+
+__all__ = [
+    "device_name",
+    "fuse_batch_normalization",
+    "has_accelerator",
+    "is_concrete",
+    "keep_freed_memory",
+    "matmul",
+    "peak_memory",
+    "random_state",
+    "refuse_foreign_graph",
+    "require_rows",
+    "set_random_state",
+    "tensorflow_for_data",
+    "value_of",
+    "versions",
+]

@@ -1,0 +1,56 @@
+"""The device that the backend computes on, and versions of its package."""
+
+import contextlib
+import importlib.metadata
+
+import keras
+
+
+def device_name():
+    """The kind of device that the backend computes on, e.g. `"cpu"`."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.devices()[0].device_kind
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        devices = tf.config.list_physical_devices("GPU")
+        if not devices:
+            return "cpu"
+        return tf.config.experimental.get_device_details(devices[0])["device_name"]
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return "unknown"
+
+
+def has_accelerator():
+    """Whether the backend computes on a GPU or a TPU (on PyTorch, on CUDA)."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_logical_devices("GPU"))
+    return device_name() != "cpu"
+
+
+def tensorflow_for_data():
+    """TensorFlow, for reading data: it takes no accelerator from another backend."""
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        # It fails where the caller's program has started TensorFlow's devices already.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices([], "GPU")
+    return tf
+
+
+def versions():
+    """Versions of Keras and of the backend's package."""
+    backend = keras.backend.backend()
+    return {"keras": keras.__version__, backend: importlib.metadata.version(backend)}

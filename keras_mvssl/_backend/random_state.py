@@ -1,0 +1,29 @@
+"""Random numbers of the backend that Keras does not keep."""
+
+import keras
+
+
+def random_state():
+    """The state of random numbers outside of Keras, `{name: array}`.
+
+    On PyTorch, dropout draws from its global generators.
+    """
+    if keras.backend.backend() != "torch":
+        return {}
+    import torch
+
+    state = {"random_cpu": torch.get_rng_state().numpy()}
+    if torch.cuda.is_available():
+        state["random_cuda"] = torch.cuda.get_rng_state().numpy()
+    return state
+
+
+def set_random_state(state):
+    """Goes on with random numbers from what `random_state` returned."""
+    if keras.backend.backend() != "torch":
+        return
+    import torch
+
+    torch.set_rng_state(torch.from_numpy(state["random_cpu"]))
+    if "random_cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(torch.from_numpy(state["random_cuda"]))

@@ -1,0 +1,1 @@
+"""Checks, files and progress that several rooms share."""

@@ -1,0 +1,158 @@
+"""The eigenspectrum during training, and a warning of collapse."""
+
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mvssl import distribution
+from keras_mvssl import evaluation
+from keras_mvssl._internal.checks import check_pixels
+from keras_mvssl.callbacks.probe import check_counts
+from keras_mvssl.callbacks.probe import check_encoder
+from keras_mvssl.callbacks.probe import check_fit
+from keras_mvssl.evaluation.features import run_in_batches
+from keras_mvssl.models.multi_view_model import EVALUATION_STEP
+
+
+class Spectrum(keras.callbacks.Callback):
+    """Measures the spectrum of features and projections at the end of epochs.
+
+    Into the logs go, of the encoder's features of clean images: `alpha` and its
+    `alpha_r_squared` (where there are enough directions), `rankme`, `effective_rank`,
+    and `feature_std`, the mean over features. And of the projections of views, exactly
+    as the loss takes its statistics (`loss.prepare`, e.g. standardised), but with batch
+    normalisation in inference mode: `projection_rankme` and
+    `projection_effective_rank`. Warns once, from the second measurement on, when the
+    projections use few directions: collapse.
+
+    Args:
+        images: `(N, H, W, C)`, in [0, 255]. Some hundreds at least; as many as there
+            are features, or better ten times that, for `alpha`.
+        views: Optional `(B, V, h, w, C)`: views of some images, for the projections.
+            Not needed for models with `RandomViews`, which make them of the first 256
+            of `images`.
+        every: int >= 1. Epochs between measurements; the last epoch always has one.
+        batch_size: int. Images per forward pass.
+
+    Attributes:
+        latest: The latest result of `evaluation.spectrum`, of the features.
+
+    Example:
+
+    ```python
+    spectrum = keras_mvssl.callbacks.Spectrum(splits.test[0][:5000])
+    model.fit(stream, epochs=10, callbacks=[spectrum])
+    ```
+    """
+
+    # Share of the directions below which projections count as collapsed.
+    COLLAPSE_SHARE = 0.05
+    # Images whose views are projected.
+    PROJECTED_IMAGES = 256
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        views: np.ndarray | None = None,
+        every: int = 1,
+        batch_size: int = 512,
+    ) -> None:
+        super().__init__()
+        arrays = [("images", images, 4)]
+        if views is not None:
+            arrays.append(("views", views, 5))
+        for name, value, rank in arrays:
+            if np.ndim(value) != rank or len(value) < 2:
+                shape = "(N, H, W, C)" if rank == 4 else "(B, V, h, w, C)"
+                raise ValueError(
+                    f"`{name}` must be an array of shape {shape}, N >= 2. "
+                    f"Received: {name}.shape={np.shape(value)}"
+                )
+            check_pixels(value, name)
+        check_counts(every=every, batch_size=batch_size)
+        self.images = np.asarray(images)
+        self.views = None if views is None else np.asarray(views)
+        self.every = every
+        self.batch_size = batch_size
+        self.latest = None
+        self._measured, self._warned = 0, False
+
+    def get_state(self):
+        return [self._measured, self._warned]
+
+    def set_state(self, state):
+        self._measured, self._warned = state
+
+    def on_train_begin(self, logs=None):
+        check_encoder(self.model)
+        check_fit(self.model, self.images.shape[1:], "images")
+        if self.views is not None:
+            check_fit(self.model, self.views.shape[2:], "views")
+
+    def on_epoch_end(self, epoch, logs=None):
+        is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
+        if (epoch + 1) % self.every and not is_last:
+            return
+        found = self.measure()
+        logs.update(found)
+        if "projection_effective_rank" in found:
+            self._measured += 1
+            dim = self.model.projector.output_shape[-1]
+            self._warn(found["projection_effective_rank"], dim)
+
+    def measure(self) -> dict[str, float]:
+        """Measures now: sets `latest`, and returns the entries for the logs."""
+        self.latest, found = distribution.once(self._measure)
+        return found
+
+    def _measure(self):
+        """The spectrum of the features, and entries for the logs."""
+        labels = np.zeros(len(self.images), int)
+        features, _ = evaluation.extract_features(
+            self.model.encoder, (self.images, labels), self.batch_size
+        )
+        found = evaluation.spectrum(features)
+        logs = {}
+        if found.power_law is not None:
+            logs["alpha"] = found.power_law.alpha
+            logs["alpha_r_squared"] = found.power_law.r_squared
+        logs["rankme"] = found.rankme
+        logs["effective_rank"] = found.effective_rank
+        logs["feature_std"] = float(found.std.mean())
+        projections = self._projections()
+        if projections is not None:
+            logs["projection_rankme"] = evaluation.rankme(projections)
+            logs["projection_effective_rank"] = evaluation.effective_rank(projections)
+        return found, logs
+
+    def _projections(self):
+        model = self.model
+        views = self.views
+        if views is None and model.views is not None:
+            images = self.images[: self.PROJECTED_IMAGES]
+            made = model.views(images, step=EVALUATION_STEP, offset=0)
+            views = ops.convert_to_numpy(made)
+        if views is None:
+            return None
+        flat = views.reshape(-1, *views.shape[2:])
+        features = run_in_batches(model.encoder, flat, self.batch_size)
+        projections = run_in_batches(model.projector, features, self.batch_size)
+        projections = projections.reshape(*views.shape[:2], -1)
+        if hasattr(model.loss, "prepare"):
+            projections = ops.convert_to_numpy(model.loss.prepare(projections))
+        return projections
+
+    def _warn(self, rank, dim):
+        few = max(2.0, self.COLLAPSE_SHARE * dim)
+        if rank >= few or self._measured < 2 or self._warned or dim < 4:
+            return
+        self._warned = True
+        warnings.warn(
+            f"The {dim} projections use {rank:.1f} directions. If that does not rise, "
+            "they collapse: try a larger `beta`, larger batches, a lower learning rate "
+            "with warm-up, or stronger augmentation. With a small `beta` directions "
+            "come one after the other, and it may take longer.",
+            stacklevel=2,
+        )

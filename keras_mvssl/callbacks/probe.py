@@ -1,0 +1,145 @@
+"""What callbacks that look at frozen features have in common."""
+
+import numbers
+import weakref
+
+import keras
+import numpy as np
+
+from keras_mvssl import distribution
+from keras_mvssl._internal.checks import check_classes
+from keras_mvssl._internal.checks import check_labelled
+from keras_mvssl.evaluation import extract_features
+from keras_mvssl.evaluation.features import MeanOverViews
+from keras_mvssl.views import RandomViews
+from keras_mvssl.views.augmentation import check_channels
+
+# Features of each model since its last step: several callbacks may want the same.
+_FEATURES = weakref.WeakKeyDictionary()
+
+
+class Probe(keras.callbacks.Callback):
+    """Measures the frozen encoder at the end of epochs, on labelled data of its own.
+
+    A subclass gives `measure(train, test)`, from `(features, labels)` pairs to entries
+    for the logs.
+    """
+
+    def __init__(self, train, test, every, batch_size, views):
+        super().__init__()
+        train, test = flat_labels(train), flat_labels(test)
+        check_labelled(train, "train")
+        check_labelled(test, "test")
+        for part in (train, test):
+            if not hasattr(part, "element_spec") and np.ndim(part[0]) != 4:
+                raise ValueError(
+                    "Images must have shape (N, H, W, C). "
+                    f"Received: images.shape={np.shape(part[0])}"
+                )
+        if not hasattr(train, "element_spec") and not hasattr(test, "element_spec"):
+            check_classes(train[1], test[1])
+        check_counts(every=every, batch_size=batch_size)
+        if views is not None and not isinstance(views, RandomViews):
+            raise ValueError(f"`views` must be a RandomViews. Received: views={views}")
+        self.train = train
+        self.test = test
+        self.every = every
+        self.batch_size = batch_size
+        self.views = views
+        self._averaged = None
+
+    @property
+    def suffix(self):
+        """Ending of names in the logs where features are means over views."""
+        return "" if self.views is None else f"_{self.views.views}_views"
+
+    def measure(self, train, test):
+        raise NotImplementedError
+
+    def on_train_begin(self, logs=None):
+        check_encoder(self.model)
+        for name, part in (("train", self.train), ("test", self.test)):
+            given = _image_shape(part)
+            if self.views is not None:
+                check_channels(self.views.augmentation, given)
+                given = (*self.views.augmentation.size, given[-1])
+            check_fit(self.model, given, name)
+        if self.views is not None:
+            self._averaged = MeanOverViews(self.model.encoder, self.views)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        _FEATURES.pop(self.model, None)  # The encoder is about to change.
+
+    def on_train_end(self, logs=None):
+        _FEATURES.pop(self.model, None)
+
+    def on_epoch_end(self, epoch, logs=None):
+        is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
+        if (epoch + 1) % self.every and not is_last:
+            return
+        logs.update(
+            distribution.once(
+                lambda: self.measure(
+                    self._features(self.train), self._features(self.test)
+                )
+            )
+        )
+
+    def _features(self, data):
+        known = _FEATURES.setdefault(self.model, [])
+        for known_data, views, features in known:
+            if _same(known_data, data) and views is self.views:
+                return features
+        encoder = self._averaged or self.model.encoder
+        features = extract_features(encoder, data, self.batch_size)
+        known.append((data, self.views, features))
+        return features
+
+
+def check_counts(**counts):
+    """Raises ValueError for a count that is not an int of at least 1."""
+    for name, value in counts.items():
+        if not isinstance(value, numbers.Integral) or value < 1:
+            raise ValueError(
+                f"`{name}` must be an int of at least 1. Received: {name}={value}"
+            )
+
+
+def check_encoder(model):
+    """Raises ValueError for a model without an encoder."""
+    if not hasattr(model, "encoder"):
+        raise ValueError(
+            "The callback needs a model with an `encoder`, such as MultiViewModel. "
+            f"Received: model={model}"
+        )
+
+
+def check_fit(model, shape, name):
+    """Raises ValueError for images `(H, W, C)` that the encoder does not take."""
+    taken = model.encoder.input_shape[1:]
+    if any(a not in (None, b) for a, b in zip(taken, shape, strict=True)):
+        raise ValueError(
+            f"The images of `{name}` do not fit the encoder, which takes {taken}; "
+            "build it for (None, None, channels) to take images of any size. "
+            f"Received: images of shape {tuple(shape)}"
+        )
+
+
+def _same(data, other):
+    if isinstance(data, (tuple, list)) and isinstance(other, (tuple, list)):
+        return all(a is b for a, b in zip(data, other, strict=True))
+    return data is other
+
+
+def flat_labels(data):
+    """`(images, labels)` with labels `(N,)`, also where they are `(N, 1)`."""
+    if isinstance(data, (tuple, list)) and len(data) == 2 and np.ndim(data[1]) == 2:
+        labels = np.asarray(data[1])
+        return data[0], labels[:, 0] if labels.shape[1] == 1 else labels
+    return data
+
+
+def _image_shape(data):
+    if hasattr(data, "element_spec"):
+        return tuple(data.element_spec[0].shape)
+    return np.shape(data[0])[1:]

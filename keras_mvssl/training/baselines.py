@@ -1,0 +1,94 @@
+"""The probes that a run is compared with: of raw pixels, and of random weights."""
+
+import contextlib
+import json
+
+import keras
+
+from keras_mvssl import distribution
+from keras_mvssl import evaluation
+from keras_mvssl._internal.files import write_json
+
+FILE = "baselines.json"
+# Names of the probes of a run where they are shown.
+PROBES = {
+    "pixels": "raw pixels",
+    "random_init": "random weights",
+    "final": "pretrained",
+}
+# Raw pixels are probed at this size at most, so that the probe stays affordable.
+MAX_PIXELS = 32
+
+
+class Baselines:
+    """The baseline probes of a run, measured once and kept in its folder.
+
+    Args:
+        workdir: Folder of the run.
+        config: Content of its `config.json`.
+    """
+
+    # Settings that the baselines depend on.
+    DEPENDS_ON = ("labelled_data", "seed", "backbone", "stem", "precision", "backend")
+
+    def __init__(self, workdir, config):
+        self.workdir = workdir
+        key = {name: config[name] for name in self.DEPENDS_ON}
+        self.key = json.loads(json.dumps(key))
+
+    def find(self):
+        """Return the kept accuracies, `{name: accuracy}`; none of other settings."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known = json.loads((self.workdir / FILE).read_text(encoding="utf-8"))
+            if known["of"] == self.key:
+                return known["probe"]
+        return {}
+
+    def write(self, output, accuracies):
+        """Keep accuracies in a folder."""
+        write_json(output / FILE, {"of": self.key, "probe": accuracies})
+
+    def measure(self, encoder, splits):
+        """Probe what is not kept yet, in one process.
+
+        Args:
+            encoder: Encoder with random weights.
+            splits: The data, of `data.load`.
+
+        Returns:
+            `{"pixels": accuracy, "random_init": accuracy}`; None where there are no
+            labels.
+        """
+        found = self.find()
+        return distribution.once(lambda: _measure(encoder, splits, found))
+
+
+def _measure(encoder, splits, known):
+    names = ("pixels", "random_init")
+    if splits.train is None:
+        print("There are no labels, so there are no probes.")
+        return dict.fromkeys(names)
+    encoders = _pixel_encoder(splits.image_shape), encoder
+    accuracies = {name: known[name] for name in names if name in known}
+    for name, encoder in zip(names, encoders):
+        if name in accuracies:
+            continue
+        print(f"Linear probe on {PROBES[name]}", end=": ", flush=True)
+        train, test = (
+            evaluation.extract_features(encoder, part)
+            for part in (splits.train, splits.test)
+        )
+        accuracies[name] = evaluation.linear_probe(train, test).accuracy
+        print(f"{accuracies[name]:.1%}")
+    return accuracies
+
+
+def _pixel_encoder(image_shape):
+    """Build a model that returns the pixels of images, at `MAX_PIXELS` at most."""
+    images = keras.Input(image_shape)
+    x = keras.layers.Rescaling(1 / 255)(images)
+    if max(image_shape[:2]) > MAX_PIXELS:
+        x = keras.layers.Resizing(
+            MAX_PIXELS, MAX_PIXELS, antialias=True, data_format="channels_last"
+        )(x)
+    return keras.Model(images, keras.layers.Flatten()(x))

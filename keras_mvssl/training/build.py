@@ -1,0 +1,168 @@
+"""The objects that a recipe describes: data, views, model and stream."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_mvssl import data
+from keras_mvssl import models
+from keras_mvssl import optimizers
+from keras_mvssl import views
+from keras_mvssl.training.recipe import Recipe
+
+BACKBONES = {
+    "tiny": models.TinyResNet,
+    "resnet18": models.ResNet18,
+    "resnet50": models.ResNet50,
+}
+OPTIMIZERS = {"adamw": keras.optimizers.AdamW, "lars": optimizers.LARS}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The objects that a recipe describes.
+
+    Attributes:
+        splits: The data, of `data.load`.
+        augmentation: The `Augmentation` of its images.
+        model: The compiled, untrained `MultiViewModel`.
+        steps_per_epoch: Steps of an epoch.
+        make_stream: Function of a number of steps, to the stream for `fit` that begins
+            after so many.
+        make_views: The `KerasCVViews` of the stream; None where the model makes views.
+    """
+
+    splits: data.Splits
+    augmentation: views.Augmentation
+    model: models.MultiViewModel
+    steps_per_epoch: int
+    make_stream: Callable[[int], Any]
+    make_views: views.KerasCVViews | None
+
+
+def build(recipe: Recipe, splits: data.Splits | None = None) -> Parts:
+    """Build the objects that a recipe describes.
+
+    Args:
+        recipe: A `Recipe`. Its `devices` are left to `distribution.data_parallel`.
+        splits: Its data, where they are loaded already.
+
+    Returns:
+        `Parts`: `model.fit(parts.make_stream(0), epochs=recipe.epochs)` trains.
+
+    Raises:
+        ValueError: For settings or data that do not fit.
+
+    Example:
+
+    ```python
+    recipe = keras_mvssl.training.Recipe(dataset="shapes", backbone="tiny", epochs=5)
+    parts = keras_mvssl.training.build(recipe, splits)
+    parts.model.fit(parts.make_stream(0), epochs=recipe.epochs)
+    ```
+    """
+    recipe.check()
+    if splits is None:
+        splits = _load(recipe)
+    augmentation = recipe.augmentation_for(splits.image_shape)
+    if augmentation.needs_rgb and splits.image_shape[-1] != 3:
+        raise ValueError(
+            "Saturation, hue and grayscale need RGB images. Give the recipe an "
+            "`augmentation` without them. "
+            f"Received: images of shape {splits.image_shape}"
+        )
+    make_views = None
+    if recipe.augment == "kerascv":
+        make_views = views.KerasCVViews(augmentation, recipe.views, seed=recipe.seed)
+    make_stream = functools.lru_cache(maxsize=1)(
+        functools.partial(_make_stream, recipe, make_views, splits.pretrain)
+    )
+    model = _build_model(recipe, augmentation, splits.image_shape)
+    steps = recipe.steps_per_epoch or make_stream(0).steps_per_epoch
+    if steps is None:
+        raise ValueError(
+            "The number of images is not known: say how long an epoch is with "
+            "`steps_per_epoch`. Received: steps_per_epoch=None"
+        )
+    compile_model(model, recipe, steps)
+    return Parts(splits, augmentation, model, steps, make_stream, make_views)
+
+
+def compile_model(model, recipe, steps_per_epoch):
+    """Compile with the loss and optimizer of a recipe, warm-up and cosine decay."""
+    total = steps_per_epoch * recipe.epochs
+    warmup = min(round(steps_per_epoch * recipe.warmup_epochs), total - 1)
+    make = OPTIMIZERS[recipe.optimizer]
+    optimizer = make(
+        optimizers.warmup_cosine(recipe.learning_rate, total, warmup),
+        weight_decay=recipe.weight_decay,
+        gradient_accumulation_steps=recipe.accumulate
+        if recipe.accumulate > 1
+        else None,
+    )
+    if recipe.optimizer == "adamw":
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    model.compile(optimizer=optimizer, loss=recipe.make_loss())
+    # JAX needs to know where the variables of the optimizer lie.
+    model.optimizer.build(model.trainable_variables)
+    # What the backend cannot do is refused now.
+    model.make_train_function()
+
+
+def _load(recipe):
+    name = recipe.dataset
+    if name == "folder":
+        name = f"folder:{recipe.data_dir}"
+    elif recipe.is_of_npz:
+        name = f"npz:{recipe.data_dir}"
+    return data.load(
+        name,
+        recipe.data_dir,
+        recipe.fraction,
+        recipe.seed,
+        recipe.image_size,
+        recipe.on_bad_image,
+    )
+
+
+def _build_model(recipe, augmentation, image_shape):
+    with _dtype_policy(recipe.precision):
+        is_same = augmentation.size == image_shape[:2]
+        size = augmentation.size if is_same else (None, None)
+        make = BACKBONES[recipe.backbone]
+        stem = {} if recipe.backbone == "tiny" else {"stem": recipe.stem}
+        encoder = make((*size, image_shape[-1]), **stem)
+        projector = models.Projector(encoder.output_shape[-1], recipe.projector_dim)
+        layer = None
+        if recipe.augment == "device":
+            layer = views.RandomViews(augmentation, recipe.views, seed=recipe.seed)
+        return models.MultiViewModel(encoder, projector, layer)
+
+
+def _make_stream(recipe, make_views, images, start_step):
+    if make_views is None:
+        return data.batches(images, recipe.batch_size, recipe.seed, start_step)
+    return data.multiview(
+        images,
+        make_views,
+        recipe.batch_size,
+        seed=recipe.seed,
+        start_step=start_step,
+        workers=recipe.workers,
+    )
+
+
+@contextlib.contextmanager
+def _dtype_policy(precision):
+    """Build layers that compute in this precision; their weights are float32."""
+    before = keras.config.dtype_policy()
+    policy = "float32" if precision == "float32" else f"mixed_{precision}"
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

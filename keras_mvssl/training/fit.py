@@ -1,0 +1,209 @@
+"""Training that can be stopped at any step and goes on as if it had not been."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from keras_mvssl import distribution
+from keras_mvssl.callbacks import Checkpoint
+from keras_mvssl.callbacks import Throughput
+from keras_mvssl.callbacks.checkpoint import Interrupted
+from keras_mvssl.callbacks.lazy_logs import LazyLogs
+from keras_mvssl.callbacks.probe import check_counts
+
+__all__ = ["Interrupted", "fit"]
+
+# Seconds between looks at the logs of a step.
+LOG_INTERVAL = 0.5
+
+
+def fit(
+    model: keras.Model,
+    make_stream: Callable[[int], Any],
+    epochs: int,
+    steps_per_epoch: int,
+    checkpoint: Checkpoint,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+) -> int:
+    """Trains as `model.fit`, from where a `Checkpoint` was left.
+
+    Where the stream is a function of its step, as those of `keras_mvssl.data` are, and
+    the backend computes the same twice, weights and logs come out as those of one
+    uninterrupted training, to the last bit.
+
+    SIGTERM and SIGINT (Ctrl-C) let the step end, save it and raise `Interrupted`, which
+    ends a script with code 75. A second one ends it at once; checkpoints stay whole.
+
+    Args:
+        model: A compiled `MultiViewModel`, made as it was before.
+        make_stream: Function of a number of steps, to a stream that begins after so
+            many: `lambda step: data.multiview(images, views, 256, start_step=step)`.
+        epochs: int. Epochs in all.
+        steps_per_epoch: int, a multiple of the model's `steps_per_execution`.
+        checkpoint: A `callbacks.Checkpoint`.
+        callbacks: Others. What they remember goes on where they are in the
+            checkpoint's `state`; Keras' own, such as EarlyStopping, begin anew. A
+            training that one of them has ended stays ended.
+        verbose: As of `keras.Model.fit`.
+
+    Returns:
+        The number of steps that were behind it at the start; the logs of all epochs
+        are in a `MetricsCSV`.
+
+    Raises:
+        ValueError: For counts below 1, and a checkpoint of another model, optimizer or
+            length of epochs.
+        Interrupted: When stopped by a signal.
+        DivergenceError: For weights that are not finite.
+
+    Example:
+
+    ```python
+    csv = keras_mvssl.callbacks.MetricsCSV("run/metrics.csv")
+    checkpoint = keras_mvssl.callbacks.Checkpoint("run/checkpoint", state={"csv": csv})
+    keras_mvssl.training.fit(model, make_stream, 10, 500, checkpoint, callbacks=[csv])
+    ```
+    """
+    check_counts(epochs=epochs, steps_per_epoch=steps_per_epoch)
+    if steps_per_epoch % model.steps_per_execution:
+        raise ValueError(
+            f"`steps_per_epoch` must be a multiple of the {model.steps_per_execution} "
+            f"steps of an execution. Received: steps_per_epoch={steps_per_epoch}"
+        )
+    # What Keras caps for trials, it would cap behind our back.
+    epochs = min(epochs, keras.config.max_epochs() or epochs)
+    most = keras.config.max_steps_per_epoch() or steps_per_epoch
+    steps_per_epoch = min(steps_per_epoch, most)
+    model.optimizer.build(model.trainable_variables)
+    start = checkpoint.restore(model, steps_per_epoch)
+    if start:
+        print(f"Going on after step {start}")
+    end = epochs * steps_per_epoch
+    begin = end if checkpoint.is_over else min(start, end)
+    epoch, step = divmod(begin, steps_per_epoch)
+    callbacks = _CallbackList(
+        [*callbacks, checkpoint],
+        add_history=True,
+        add_progbar=verbose != 0,
+        model=model,
+        verbose=verbose,
+        epochs=epochs,
+        steps=steps_per_epoch,
+    )
+    callbacks.checkpoint = checkpoint
+
+    def run(start, epochs, steps):
+        stream = make_stream(start)
+        for callback in callbacks.callbacks:
+            if isinstance(callback, Throughput) and callback.stream is not None:
+                callback.stream = stream
+        model.fit(
+            stream,
+            initial_epoch=start // steps_per_epoch,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+
+    def stop(name):
+        checkpoint.stop = name
+
+    with on_signals(stop):
+        if step:
+            # Keras knows no epoch that begins in its midst: one of the steps left.
+            callbacks.seen, callbacks.is_last = step, epoch + 1 == epochs
+            callbacks.restore = checkpoint.restore_metrics
+            run(begin, epoch + 1, steps_per_epoch - step)
+            checkpoint.keep_random_state()
+            epoch += 1
+            callbacks.is_last |= model.stop_training
+        if not callbacks.is_last or not step:
+            callbacks.seen, callbacks.is_last = 0, True
+            run(epoch * steps_per_epoch, epochs, steps_per_epoch)
+    return start
+
+
+class _CallbackList(keras.callbacks.CallbackList):
+    """The callbacks of one training that Keras runs in one or two parts.
+
+    Attributes:
+        checkpoint: The `Checkpoint` among them.
+        seen: Steps of the epoch that were made before this part.
+        is_last: Whether this part ends the training.
+        restore: What to call when Keras has reset the metrics of the first epoch.
+    """
+
+    seen = 0
+    is_last = True
+    _looked_at = 0.0
+    restore: Callable[[], Any] | None = None
+    _has_begun = False
+
+    def on_train_begin(self, logs=None):
+        if not self._has_begun:
+            super().on_train_begin(logs)
+        self._has_begun = True
+
+    def on_train_end(self, logs=None):
+        if self.is_last:
+            super().on_train_end(logs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.restore is not None:
+            self.restore()
+            self.restore = None
+        super().on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        super().on_train_batch_begin(batch + self.seen, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Keras fetches the logs of each step, and so lets a GPU wait for Python. Here
+        # they are left where they are, but for now and then, and before a checkpoint.
+        batch += self.seen
+        logs = LazyLogs(sorted((logs or {}).items()))
+        looks = self.checkpoint.decide(batch) or batch + 1 >= self.params["steps"]
+        looks |= time.monotonic() >= self._looked_at + LOG_INTERVAL
+        # Clocks differ between processes, which must do the same.
+        if looks or distribution.processes()[1] > 1 or distribution.saves_together():
+            logs = dict(logs)
+            self._looked_at = time.monotonic()
+        for callback in self.callbacks:
+            is_bar = isinstance(callback, keras.callbacks.ProgbarLogger)
+            if not (is_bar and isinstance(logs, LazyLogs)):
+                callback.on_train_batch_end(batch, logs)
+
+
+@contextlib.contextmanager
+def on_signals(act):
+    """Calls a function with the name of the first SIGTERM or SIGINT.
+
+    A second one ends the process. Only the main thread of a program may handle them; in
+    others this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number, frame):
+        for other in before:
+            signal.signal(other, signal.SIG_DFL)
+        act(signal.Signals(number).name)
+
+    before = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,99 @@
+"""The settings of a run, and what its numbers must be quoted with."""
+
+import dataclasses
+import datetime
+import functools
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+import keras
+
+from keras_mvssl import _backend
+from keras_mvssl._internal.stream_version import STREAM_VERSION
+from keras_mvssl.callbacks import checkpoint_store
+from keras_mvssl.data import splits as splits_of_data
+
+
+@functools.cache
+def commit() -> str | None:
+    """Return the commit of the package, as it is at the first call."""
+    package = pathlib.Path(__file__).parents[1]
+
+    def git(*command):
+        command = ["git", "-C", str(package), *command]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    try:
+        found = git("rev-parse", "HEAD")
+        scripts = package.parent / "recipes/*.py"
+        changed = found and git("status", "--porcelain", "-uno", "--", package, scripts)
+    except OSError:  # There is no git.
+        return None
+    return f"{found}+changes" if changed else found or None
+
+
+def provenance() -> dict[str, Any]:
+    """Collect what a number must be quoted with.
+
+    Returns:
+        A dict that JSON can hold: `command`, `backend`, `device`, `commit`, `date`,
+        `versions`, `stream_version`, `cpu_cores`. The commit is that of the package
+        when the process first asked; it is None outside a git repository, and ends
+        with `+changes` where files differ from it.
+
+    Example:
+
+    ```python
+    keras_mvssl.training.provenance()["versions"]["keras"]
+    ```
+    """
+    variables = {"KERAS_BACKEND": keras.backend.backend()}
+    for name, value in os.environ.items():  # These change how fast a CPU is.
+        if value and (name == "GLIBC_TUNABLES" or name.startswith("MALLOC_")):
+            variables[name] = value
+    settings = shlex.join(f"{name}={value}" for name, value in variables.items())
+    return {
+        "command": f"{settings} python {shlex.join(sys.argv)}",
+        "backend": keras.backend.backend(),
+        "device": _backend.device_name(),
+        "commit": commit(),
+        "date": datetime.date.today().isoformat(),
+        "versions": {"python": platform.python_version(), **_backend.versions()},
+        "stream_version": STREAM_VERSION,
+        "cpu_cores": os.cpu_count(),
+    }
+
+
+def known_settings(recipe):
+    """Return the settings of a recipe that are known before its data, a dict."""
+    known = {
+        field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)
+    }
+    beta = getattr(recipe.make_loss(), "beta", None)
+    known |= {"beta": beta, "backend": keras.backend.backend()}
+    if recipe.augmentation is not None:
+        known["augmentation"] = recipe.augmentation_for(None).get_config()
+    # Unless they are given, these depend on the data.
+    free = ("augmentation", "steps_per_epoch")
+    return {k: v for k, v in known.items() if k not in free or v is not None}
+
+
+def describe(recipe, parts):
+    """Describe a recipe and its data: the content of `config.json`, a dict."""
+    splits = parts.splits
+    return {
+        "format": checkpoint_store.FORMAT,
+        **known_settings(recipe),
+        "augmentation": parts.augmentation.get_config(),
+        "steps_per_epoch": parts.steps_per_epoch,
+        "data": splits_of_data.fingerprint(splits.pretrain),
+        "labelled_data": [
+            splits_of_data.fingerprint(part) for part in (splits.train, splits.test)
+        ],
+        **provenance(),
+    }

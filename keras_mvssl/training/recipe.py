@@ -1,0 +1,230 @@
+"""All settings of a run."""
+
+import dataclasses
+from typing import Literal
+
+import keras
+
+from keras_mvssl import losses
+from keras_mvssl.data.images import BadImagePolicy
+from keras_mvssl.losses.barlow_twins import Pairing
+from keras_mvssl.training.settings import check_field
+from keras_mvssl.training.settings import describe_fields
+from keras_mvssl.training.settings import setting
+from keras_mvssl.views import Augmentation
+
+LOSSES = {
+    "barlow_twins": losses.BarlowTwins,
+    "vicreg": losses.VICReg,
+    "reformulated": losses.ReformulatedSSL,
+}
+# Settings of the loss that some losses do not have.
+_UNUSED = {"vicreg": ("beta", "pairing"), "reformulated": ("pairing",)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All settings of a run. Each is a flag of the command line, unless it says so.
+
+    Example:
+
+    ```python
+    recipe = keras_mvssl.training.Recipe(dataset="npz:mine.npz", backbone="resnet18")
+    recipe.views  # 4
+    ```
+    """
+
+    dataset: str = setting(
+        "Name for `data.load`; `folder` stands for the folder `data_dir`. No flag."
+    )
+    data_dir: str | None = setting(
+        "Folder of the data; or an npz file that holds a TFDS data set, as `data.load` "
+        "describes it, which needs no TensorFlow.",
+        None,
+        "data",
+    )
+    image_size: int | None = setting(
+        "Pixels that images are resized to when loaded; None keeps theirs.",
+        None,
+        "data",
+    )
+    fraction: float = setting("Share of the images to pretrain on.", 1.0, "data")
+    on_bad_image: BadImagePolicy = setting(
+        "What to do with an image of a folder that cannot be read: `error` stops, "
+        "`skip` lists it in `bad_images.txt`.",
+        "error",
+        "data",
+    )
+    workers: int | None = setting(
+        "Chunks augmented in parallel by KerasCV layers; None lets tf.data choose.",
+        None,
+        "data",
+        least=1,
+    )
+    views: int = setting("Views of each image.", 4, "views", least=2)
+    view_size: int | None = setting(
+        "Pixels of a view; None takes those of the augmentation.",
+        None,
+        "views",
+        least=1,
+    )
+    augment: Literal["kerascv", "device"] = setting(
+        "Engine that makes the views: `kerascv`, KerasCV layers on the CPU while the "
+        "device trains, for images that the CPU decodes anyway; or `device`, "
+        "`RandomViews`, for images in memory, CPUs with nothing to spare, and fast "
+        "accelerators.",
+        "kerascv",
+        "views",
+    )
+    augmentation: Augmentation | None = setting(
+        "What may happen to a view. Defaults to `Augmentation()` at the size of the "
+        "images. No flag.",
+        None,
+    )
+    backbone: Literal["tiny", "resnet18", "resnet50"] = setting(
+        "Network of the encoder.", "resnet18", "model"
+    )
+    stem: Literal["cifar", "imagenet"] = setting(
+        "Stem of a ResNet-18 or ResNet-50. No flag.", "cifar"
+    )
+    projector_dim: int = setting("Features D of the projector.", 256, "model", least=1)
+    precision: Literal["float32", "bfloat16", "float16"] = setting(
+        "Precision of the network. Weights, views and loss are float32 in each; "
+        "features of the saved encoder are not.",
+        "float32",
+        "model",
+    )
+    loss: Literal["barlow_twins", "vicreg", "reformulated"] = setting(
+        "Objective of `losses`; `reformulated` is the paper's ideal one.",
+        "barlow_twins",
+        "loss",
+    )
+    beta: float | Literal["auto"] | None = setting(
+        "Weight of the redundancy, a number or `auto`: 4/D, which None means too. "
+        "VICReg has none.",
+        None,
+        "loss",
+    )
+    pairing: Pairing | None = setting(
+        "Views that Barlow Twins compares: `mean` (each with the mean of all), which "
+        "None means too, or `all` pairs.",
+        None,
+        "loss",
+    )
+    epochs: int = setting("Passes over the images.", 100, "optimisation", least=1)
+    steps_per_epoch: int | None = setting(
+        "Steps of an epoch; None for a whole pass.", None, "optimisation", least=1
+    )
+    batch_size: int = setting("Images per step.", 256, "optimisation", least=2)
+    accumulate: int = setting(
+        "Steps whose gradients are averaged before weights change. Statistics of the "
+        "loss remain those of one batch: this does not replace a larger one.",
+        1,
+        "optimisation",
+        least=1,
+    )
+    optimizer: Literal["adamw", "lars"] = setting(
+        "Optimizer; `lars` is for batches of thousands, and wants a learning rate some "
+        "hundred times as large.",
+        "adamw",
+        "optimisation",
+    )
+    learning_rate: float = setting(
+        "Learning rate at its peak; cosine decay to 0 follows.",
+        1e-3,
+        "optimisation",
+        above=0,
+    )
+    weight_decay: float = setting(
+        "Decay of weights, not of biases and batch normalisation.",
+        1e-6,
+        "optimisation",
+        least=0,
+    )
+    warmup_epochs: float = setting(
+        "Epochs over which the learning rate rises from 0.",
+        1.0,
+        "optimisation",
+        least=0,
+    )
+    seed: int = setting(
+        "Seed of weights, order, views and subsets.", 0, "optimisation", least=0
+    )
+    probe_every: int = setting("Epochs between probes.", 1, "watching", least=1)
+    checkpoint_minutes: float = setting(
+        "Minutes between checkpoints, at most; more where saving one takes over 2 % of "
+        "the time.",
+        10.0,
+        "watching",
+        above=0,
+    )
+    checkpoint_steps: int | None = setting(
+        "Steps between further checkpoints; None makes none.", None, "watching", least=1
+    )
+    devices: int | None = setting(
+        "Devices of this machine that share each batch, with the result of one; None "
+        "takes all accelerators that there are.",
+        None,
+        "where",
+        least=1,
+    )
+
+    @property
+    def is_of_npz(self) -> bool:
+        """Whether `data_dir` is a file that holds the data set."""
+        return str(self.data_dir).lower().endswith(".npz")
+
+    def make_loss(self) -> keras.losses.Loss:
+        """Make the loss that the settings describe."""
+        given = {"beta": self.beta, "pairing": self.pairing}
+        given = {name: value for name, value in given.items() if value is not None}
+        return LOSSES[self.loss](**given)
+
+    def augmentation_for(self, image_shape: tuple[int, int, int]) -> Augmentation:
+        """Return the augmentation for images `(H, W, C)`, whose size is the default."""
+        augmentation = self.augmentation or Augmentation(size=image_shape[:2])
+        if self.view_size is None:
+            return augmentation
+        return dataclasses.replace(augmentation, size=self.view_size)
+
+    def check(self):
+        """Check every setting.
+
+        Raises:
+            ValueError: For a setting outside its range, or one that does not apply.
+        """
+        for field in dataclasses.fields(self):
+            check_field(field, getattr(self, field.name))
+        if self.dataset == "folder" and not self.data_dir:
+            raise ValueError(
+                "`data_dir` must name the folder of images. "
+                f"Received: data_dir={self.data_dir}"
+            )
+        other = self.dataset in ("folder", "shapes", "imagenet100")
+        if self.is_of_npz and (other or ":" in self.dataset):
+            raise ValueError(
+                "`data_dir` may be an npz file in place of a TFDS data set alone. "
+                f"Received: data_dir={self.data_dir!r}, dataset={self.dataset!r}"
+            )
+        if self.data_dir is not None and self.dataset == "shapes":
+            raise ValueError(
+                "`data_dir` does not apply to shapes, which are drawn. "
+                f"Received: data_dir={self.data_dir!r}"
+            )
+        for name in _UNUSED.get(self.loss, ()):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"`{name}` does not apply to the loss {self.loss!r}. "
+                    f"Received: {name}={getattr(self, name)!r}, loss={self.loss!r}"
+                )
+        if self.augment == "device" and self.workers is not None:
+            raise ValueError(
+                "`workers` make views on the CPU, for augment='kerascv'. "
+                f"Received: workers={self.workers}, augment='device'"
+            )
+        if self.seed >= 2**32:
+            raise ValueError(f"`seed` must be below 2**32. Received: seed={self.seed}")
+        self.make_loss()
+
+
+describe_fields(Recipe)

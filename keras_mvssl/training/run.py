@@ -1,0 +1,194 @@
+"""One run of a recipe: prepare, train, finish."""
+
+import contextlib
+import dataclasses
+import json
+import os
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mvssl import distribution
+from keras_mvssl import report
+from keras_mvssl._internal import files
+from keras_mvssl._internal import progress
+from keras_mvssl.callbacks.checkpoint import Interrupted
+from keras_mvssl.report import diagnostics
+from keras_mvssl.training import results
+from keras_mvssl.training.baselines import Baselines
+from keras_mvssl.training.build import Parts
+from keras_mvssl.training.build import build
+from keras_mvssl.training.clock import Clock
+from keras_mvssl.training.fit import fit
+from keras_mvssl.training.fit import on_signals
+from keras_mvssl.training.provenance import commit
+from keras_mvssl.training.provenance import describe
+from keras_mvssl.training.provenance import known_settings
+from keras_mvssl.training.recipe import Recipe
+from keras_mvssl.training.watchers import Watchers
+from keras_mvssl.training.watchers import make_watchers
+from keras_mvssl.training.workdir import Resume
+from keras_mvssl.training.workdir import Workdir
+from keras_mvssl.training.workdir import open_workdir
+
+
+def run(
+    recipe: Recipe, workdir: str | os.PathLike, resume: Resume = "auto"
+) -> dict[str, Any]:
+    """Pretrain and probe, and leave everything in one folder.
+
+    A run that was interrupted, in whatever way, goes on when it is started again with
+    the same settings and `workdir`, and ends with the same weights, to the last bit
+    where the backend computes the same twice. A complete one is not repeated.
+
+    Args:
+        recipe: A `Recipe`.
+        workdir: Folder for the run: new, empty, or of this run. On several machines,
+            one that all of them see. The README lists the files that it receives.
+        resume: `"auto"` goes on with the run in `workdir` or begins a new one,
+            `"never"` wants a new or empty folder, `"must"` a run to go on with.
+
+    Returns:
+        The contents of `results.json`, a dict. `results["probe"]` holds the accuracy
+        of a linear probe on raw `pixels` (at 32x32 at most), on the encoder with
+        random weights (`random_init`), and at the end (`final`); None without labels.
+
+    Raises:
+        ValueError: Before any training, for settings, data or a folder that do not fit.
+        training.Interrupted: At SIGTERM or SIGINT, with the step saved.
+        callbacks.DivergenceError: For a loss or weights that are not finite.
+
+    Example:
+
+    ```python
+    recipe = keras_mvssl.training.Recipe(dataset="shapes", backbone="tiny", epochs=5)
+    results = keras_mvssl.training.run(recipe, "runs/first")
+    results["probe"]["final"]
+    ```
+    """
+    commit()  # It may be another when the run ends.
+    recipe.check()
+    distribution.data_parallel(recipe.devices)
+    distribution.keep_freed_memory()
+    with open_workdir(workdir, resume, known_settings(recipe)) as folder:
+        if folder.is_complete:
+            print(f"This run is complete: {folder.path / 'report.html'}")
+            return json.loads((folder.path / "results.json").read_text("utf-8"))
+        with _tell_how_to_go_on(folder.path), on_signals(_stop):
+            return finish(train(prepare(recipe, folder)))
+
+
+@dataclasses.dataclass
+class Run:
+    """A run under way.
+
+    Attributes:
+        folder: Its `Workdir`.
+        config: Content of its `config.json`.
+        parts: The `Parts` of its recipe.
+        watchers: Its `Watchers`.
+        probe: Accuracies of its probes, by name; the final one comes last.
+        clock: Its `Clock`.
+        bad_images: The number of images that were skipped.
+    """
+
+    folder: Workdir
+    config: dict
+    parts: Parts
+    watchers: Watchers
+    probe: dict
+    clock: Clock
+    bad_images: int = 0
+
+
+def prepare(recipe, folder):
+    """Build what a run needs, probe its baselines and claim its folder: a `Run`."""
+    keras.utils.set_random_seed(recipe.seed)
+    clock = Clock()
+    with clock.part("data and model"):
+        parts = build(recipe)
+    config = describe(recipe, parts)
+    folder.refuse_other_settings(config)
+    watchers = make_watchers(recipe, parts, folder, clock)
+    results.announce(config, parts.splits, parts.model)
+    baselines = Baselines(folder.path, config)
+    with clock.part("probes of the baselines"):
+        probe = baselines.measure(parts.model.encoder, parts.splits)
+    folder.claim()
+    if folder.is_new:
+        baselines.write(folder.output, probe)
+        files.write_json(folder.output / "config.json", config)
+    return Run(folder, config, parts, watchers, probe, clock)
+
+
+def train(run):
+    """Train to the end of the last epoch, from where the run was left."""
+    try:
+        with run.clock.part("probes and logs"):
+            fit(
+                run.parts.model,
+                run.parts.make_stream,
+                run.config["epochs"],
+                run.parts.steps_per_epoch,
+                run.watchers.checkpoint,
+                run.watchers.callbacks,
+                verbose=progress.verbosity(),
+            )
+    finally:
+        output = run.folder.output
+        run.bad_images = results.list_bad_images(run.parts.splits, output)
+    seconds = run.watchers.throughput.seconds
+    run.clock.move("probes and logs", "training", seconds)
+    return run
+
+
+def finish(run):
+    """Save the encoder, what was measured and the report; return the results."""
+    output, encoder = run.folder.output, run.parts.model.encoder
+    splits = run.parts.splits
+    with files.whole(output / "encoder.keras") as path:
+        encoder.save(path)
+    with run.clock.part("diagnostics"):
+        found = distribution.once(lambda: _diagnose(encoder, splits))
+        with files.whole(output / "diagnostics.npz") as path:
+            np.savez_compressed(path, **found)
+    run.probe["final"] = run.watchers.metrics.rows[-1].get("probe_accuracy")
+    found = {
+        **results.collect(
+            run.config, run.parts.model, run.watchers, run.probe, run.clock
+        ),
+        "class_names": list(splits.class_names),
+        "bad_images": run.bad_images,
+    }
+    files.write_json(output / "results.json", found)
+    with files.whole(output / "report.html") as path:
+        report.write([output], path)
+    results.summarize(found, output)
+    return found
+
+
+def _diagnose(encoder, splits):
+    if splits.train is None:
+        return diagnostics.collect_unlabelled(encoder, splits.pretrain)
+    return diagnostics.collect(encoder, splits.train, splits.test)
+
+
+def _stop(reason):
+    raise Interrupted(reason)
+
+
+@contextlib.contextmanager
+def _tell_how_to_go_on(workdir):
+    try:
+        yield
+    except Interrupted as stop:
+        where = "outside of training"
+        if stop.step is not None:
+            saved = "saved" if stop.saved else "NOT saved"
+            where = f"after step {stop.step}, which is {saved}"
+        print(
+            f"Stopped by {stop.reason} {where}. To go on, start the same again "
+            f"with --workdir={workdir}"
+        )
+        raise

@@ -1,0 +1,68 @@
+"""Typed fields of a dataclass of settings: their choices, bounds and explanations."""
+
+import dataclasses
+import numbers
+import types
+import typing
+from typing import Any
+from typing import Literal
+
+# Groups of flags, in the order in which `--help` lists them.
+GROUPS = ("data", "views", "model", "loss", "optimisation", "watching", "where")
+
+
+def setting(help, default=dataclasses.MISSING, group=None, least=None, above=None):
+    """Describe a field of `Recipe`.
+
+    Args:
+        help: What the setting is.
+        default: Its default; a field without one must be given.
+        group: Name in `GROUPS` of its flag; None for no flag.
+        least, above: The smallest value, or a bound that is not reached.
+    """
+    metadata = {"help": help, "group": group, "least": least, "above": above}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def kinds_of(field: dataclasses.Field) -> tuple[list[Any], list[str]]:
+    """Return the types that a field may have, but for None, and its choices."""
+    hint = field.type
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    parts = typing.get_args(hint) if is_union else (hint,)
+    kinds = [part for part in parts if part is not type(None)]
+    choices: list[str] = []
+    for kind in kinds:
+        if typing.get_origin(kind) is Literal:
+            choices += typing.get_args(kind)
+    return [kind for kind in kinds if typing.get_origin(kind) is not Literal], choices
+
+
+def check_field(field, value):
+    kinds, choices = kinds_of(field)
+    if value is None and type(None) in typing.get_args(field.type):
+        return
+    if choices and not kinds and value not in choices:
+        raise ValueError(
+            f"`{field.name}` must be one of {choices}. Received: {field.name}={value!r}"
+        )
+    least, above = field.metadata["least"], field.metadata["above"]
+    if least is None and above is None:
+        return
+    bound = f"at least {least}" if above is None else f"above {above}"
+    is_whole = kinds == [int]
+    kind = "an int of" if is_whole else "a number of" if above is None else "a number"
+    fits = isinstance(value, int if is_whole else numbers.Real)
+    fits = fits and (value >= least if above is None else value > above)
+    if not fits or value == float("inf"):
+        raise ValueError(
+            f"`{field.name}` must be {kind} {bound}. Received: {field.name}={value!r}"
+        )
+
+
+def describe_fields(cls):
+    """Add what each field is to the docstring of a class."""
+    lines = ["    Attributes:"]
+    for field in dataclasses.fields(cls):
+        lines.append(f"        {field.name}: {field.metadata['help']}")
+    summary, example = cls.__doc__.split("\n\n", 1)
+    cls.__doc__ = "\n\n".join([summary, "\n".join(lines), example])

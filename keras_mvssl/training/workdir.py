@@ -1,0 +1,255 @@
+"""The folder of a run: whose it is, and whether a run may go on in it."""
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import tempfile
+import typing
+import warnings
+from typing import Literal
+
+from keras_mvssl import distribution
+from keras_mvssl._internal.stream_version import check_stream_version
+from keras_mvssl.callbacks import checkpoint_store
+from keras_mvssl.training import baselines
+
+Resume = Literal["auto", "never", "must"]
+# Settings that may change when a run goes on: its result stays the same. The stream
+# version is checked on its own.
+FREE_SETTINGS = (
+    *("devices", "workers", "data_dir", "checkpoint_minutes", "checkpoint_steps"),
+    *("on_bad_image", "command", "commit", "date", "device", "versions"),
+    *("stream_version", "cpu_cores"),
+)
+# Settings of earlier versions, with the value that every run has now.
+FORMER_SETTINGS = {"steps_per_execution": 1}
+LOCK = ".lock"
+
+
+class Workdir:
+    """The folder of a run, as one process of the run sees it.
+
+    Attributes:
+        path: The folder of the run.
+        output: The folder that this process writes to: `path` in the chief process, a
+            temporary one in others, whose files are not kept.
+        config: The configuration of the run that the folder held; None where it was
+            new.
+    """
+
+    def __init__(self, path, output, config, stack):
+        self.path, self.output, self.config = path, output, config
+        self._stack, self._is_claimed = stack, False
+
+    @property
+    def is_complete(self):
+        """Whether the run in the folder has finished."""
+        files = ("results.json", "report.html")
+        found = [(self.path / name).exists() for name in files]
+        return self.config is not None and all(found)
+
+    @property
+    def is_new(self):
+        """Whether this process writes the files that a run begins with."""
+        return self.config is None or self.output != self.path
+
+    def claim(self):
+        """Make the folder, once, and keep other runs from it while this one lives.
+
+        Raises:
+            ValueError: For the folder of a run that is under way.
+        """
+        if not self._is_claimed:
+            distribution.once(self._claim)
+        self._is_claimed = True
+
+    def _claim(self):
+        if not distribution.is_chief():
+            return
+        self._stack.enter_context(lock(self.path))
+        if self.config is None and (self.path / "config.json").exists():
+            raise ValueError(
+                "Another run has begun in this folder meanwhile. "
+                f"Received: workdir={self.path}"
+            )
+
+    def refuse_other_settings(self, settings):
+        """Raise ValueError where the folder holds a run with other settings."""
+        if self.config is not None:
+            refuse_other_settings(self.config, settings, self.path)
+
+
+@contextlib.contextmanager
+def open_workdir(path, resume, settings):
+    """Open the folder of a run for all its processes, a `Workdir`.
+
+    A run that is found in it is claimed at once, a new folder by `Workdir.claim`.
+    Processes other than the chief print nothing meanwhile.
+
+    Args:
+        path: The folder.
+        resume: As of `training.run`.
+        settings: The settings of this run that are known before its data.
+
+    Raises:
+        ValueError: For a folder that cannot be used, or a run with other settings.
+    """
+    path = pathlib.Path(path).expanduser()
+    config = distribution.once(lambda: find(path, resume))
+    distribution.highest(0)  # Nothing is written before all processes have looked.
+    with contextlib.ExitStack() as stack:
+        output = path
+        if not distribution.is_chief():
+            output = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        folder = Workdir(path, output, config, stack)
+        folder.refuse_other_settings(settings)
+        if config is not None and not folder.is_complete:
+            folder.claim()
+        yield folder
+
+
+def find(workdir, resume):
+    """Return the configuration of the run that a folder holds, or None if it is new.
+
+    Raises:
+        ValueError: For a folder that cannot be used: of other files, of a run that is
+            not to be continued, of a newer version, or that cannot be written to.
+    """
+    allowed = typing.get_args(Resume)
+    if resume not in allowed:
+        raise ValueError(
+            f"`resume` must be one of {list(allowed)}. Received: resume={resume!r}"
+        )
+    existing = next(p for p in (workdir, *workdir.resolve().parents) if p.exists())
+    if not existing.is_dir():
+        raise ValueError(
+            f"`workdir` must be a folder: {existing} is a file. "
+            f"Received: workdir={workdir}"
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"`workdir` cannot be written to. Received: workdir={workdir}")
+    config = workdir / "config.json"
+    if not config.is_file():
+        if workdir.exists() and _others(workdir):
+            raise ValueError(
+                "`workdir` must be a new or an empty folder, or that of a run to "
+                f"continue: this one holds other files. Received: workdir={workdir}"
+            )
+        if resume == "must":
+            raise ValueError(
+                "There is no run to continue. "
+                f"Received: resume='must', workdir={workdir}"
+            )
+        return None
+    if resume == "never":
+        raise ValueError(
+            "`workdir` must be a new or an empty folder: this one holds another run. "
+            f"Received: resume='never', workdir={workdir}"
+        )
+    try:
+        known = json.loads(config.read_text(encoding="utf-8"))
+        newer = known["format"] > checkpoint_store.FORMAT
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            "`config.json` is not that of a run that can be continued "
+            f"({type(error).__name__}: {error}). Received: workdir={workdir}"
+        ) from error
+    if newer:
+        raise ValueError(
+            "The run was written by a newer version of keras_mvssl. "
+            f"Received: workdir={workdir}"
+        )
+    check_stream_version(known, f"workdir={workdir}")
+    if resume == "must" and not checkpoint_store.Folder(workdir / "checkpoint").steps():
+        raise ValueError(
+            "The run has no checkpoint to go on from. "
+            f"Received: resume='must', workdir={workdir}"
+        )
+    return known
+
+
+def _others(workdir):
+    """List the files that were not left by a run that ended as it began."""
+    own = {LOCK, baselines.FILE}
+    return [
+        p
+        for p in workdir.iterdir()
+        if p.name not in own and not p.name.startswith(".unfinished-")
+    ]
+
+
+def refuse_other_settings(known, settings, workdir):
+    """Refuse settings of another run.
+
+    Args:
+        known: The configuration that `find` returned.
+        settings: Some of the settings of this run, a dict.
+        workdir: The folder.
+
+    Raises:
+        ValueError: With the settings that differ.
+    """
+    settings = json.loads(json.dumps(settings))
+    differences = [
+        f"{name}: {known.get(name)!r} there, {value!r} here"
+        for name, value in settings.items()
+        if name not in FREE_SETTINGS and known.get(name) != value
+    ]
+    differences += [
+        f"{name}: {known[name]!r} there, {value!r} here"
+        for name, value in FORMER_SETTINGS.items()
+        if known.get(name, value) != value
+    ]
+    if differences:
+        raise ValueError(
+            "`workdir` holds a run with other settings. Choose another folder, or the "
+            f"settings of that run. Received: workdir={workdir}; "
+            + "; ".join(differences)
+        )
+
+
+@contextlib.contextmanager
+def lock(workdir):
+    """Make the folder, and keep other runs from it as long as this process lives.
+
+    Raises:
+        ValueError: For the folder of a run that is under way.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    with open(workdir / LOCK, "a+", encoding="utf-8") as file:
+        try:
+            _lock(file)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+                warnings.warn(
+                    f"{workdir} cannot be locked ({error}): see to it yourself that no "
+                    "other run uses it.",
+                    stacklevel=3,
+                )
+                yield
+                return
+            file.seek(0)
+            raise ValueError(
+                f"A run is under way in this folder ({file.read().strip()}). "
+                f"Received: workdir={workdir}"
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _lock(file):
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

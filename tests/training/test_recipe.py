@@ -1,0 +1,76 @@
+import dataclasses
+
+import pytest
+
+from keras_mvssl import losses
+from keras_mvssl.training import Recipe
+from keras_mvssl.training import results
+from keras_mvssl.training import tuned
+from keras_mvssl.training.build import compile_model
+from keras_mvssl.training.provenance import known_settings
+
+RECIPE = Recipe(dataset="shapes", projector_dim=256, views=2)
+TABLE = {
+    2: {"beta": {64: 0.04, 256: 0.02}, "batch_size": 64, "learning_rate": 1e-3},
+    4: {"beta": {256: 0.01}, "batch_size": 100, "learning_rate": 4e-3},
+}
+
+
+def settings(keep=(), table=TABLE, **changes):
+    recipe = tuned(dataclasses.replace(RECIPE, **changes), table, keep)
+    return recipe.beta, recipe.batch_size, recipe.learning_rate
+
+
+def test_settings_of_a_number_of_views(capsys):
+    assert settings() == (0.02, 64, 1e-3)
+    assert settings(views=4) == (0.01, 100, 4e-3)
+    assert not capsys.readouterr().out
+    assert settings(keep=["beta"], beta="auto") == ("auto", 64, 1e-3)
+    assert settings(table={}) == (None, RECIPE.batch_size, RECIPE.learning_rate)
+
+
+def test_settings_in_between_are_interpolated_and_told(capsys):
+    beta, batch_size, rate = settings(views=3)
+    assert 0.01 < beta < 0.02 and 64 < batch_size < 100 and 1e-3 < rate < 4e-3
+    assert isinstance(batch_size, int)
+    assert "views=3" in capsys.readouterr().out
+    assert settings(views=16) == pytest.approx(settings(views=4))
+    assert "views=16" in capsys.readouterr().out
+    # The product β·D is a line between projectors, and level outside.
+    assert settings(projector_dim=128)[0] == pytest.approx((2.56 * 5.12) ** 0.5 / 128)
+    assert settings(projector_dim=512)[0] == pytest.approx(0.01)
+    assert "projector_dim=512" in capsys.readouterr().out
+
+
+def test_each_loss_has_its_settings(model):
+    def change(**settings):
+        return dataclasses.replace(RECIPE, **settings)
+
+    assert change(beta=0.5, pairing="all").make_loss().pairing == "all"
+    assert change(loss="reformulated", beta=0.5).make_loss().beta == 0.5
+    for wrong in (dict(beta=1.0), dict(pairing="all")):
+        (name,) = wrong
+        with pytest.raises(ValueError, match=f"does not apply.*Received: {name}="):
+            change(loss="vicreg", **wrong).check()
+    with pytest.raises(ValueError, match="does not apply.*Received: pairing="):
+        change(loss="reformulated", pairing="mean").check()
+    with pytest.raises(ValueError, match="Received: loss='simclr'"):
+        change(loss="simclr").check()
+    # The table's β is that of Barlow Twins.
+    vicreg = tuned(change(loss="vicreg"), TABLE)
+    vicreg.check()
+    assert isinstance(vicreg.make_loss(), losses.VICReg)
+    compile_model(model, vicreg, steps_per_epoch=2)
+    written = results.describe(dataclasses.asdict(vicreg), model)
+    assert (written["loss"], written["beta"], written["pairing"]) == (
+        "vicreg",
+        None,
+        None,
+    )
+    assert known_settings(vicreg)["beta"] is None
+
+
+def test_size_of_views():
+    recipe = dataclasses.replace(RECIPE, view_size=16)
+    assert recipe.augmentation_for((32, 32, 3)).size == (16, 16)
+    assert RECIPE.augmentation_for((32, 32, 3)).size == (32, 32)
