@@ -2,21 +2,21 @@
 Title: Distributed training
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/25
+Last modified: 2026/11/28
 Description: One call for several devices: virtual ones on a laptop, GPUs, TPUs, several machines.
 """
 
 """
-Barlow Twins, VICReg and the reformulated loss are statements about the statistics of the
-whole batch. Several devices therefore tell each other their projections, the statistics of
-batch normalisation and their gradients, so that N devices compute what one would: the same
-loss, gradients, views and weights. `batch_size` is always that of all devices together.
+Barlow Twins, VICReg and the reformulated loss depend on statistics of the whole batch. Several
+devices therefore exchange their projections, the statistics of batch normalisation and their
+gradients, so that N devices compute what one device would: the same loss, gradients, views and
+weights. `batch_size` is always the batch size of all devices together.
 
-In a recipe, `--devices=N` (all accelerators of the machine, if not given). In your own script,
-one call before any model is built.
+In a recipe, use `--devices=N`; without it, a recipe uses all accelerators of the machine. In your
+own script, make one call before any model is built, as below.
 
-On a CPU `data_parallel(2)` makes two virtual devices, or on PyTorch two processes, each of which
-runs this script.
+On a CPU, `data_parallel(2)` makes two virtual devices. With PyTorch it starts two processes, each
+of which runs this script.
 """
 
 import keras_mvssl as mv
@@ -37,11 +37,11 @@ if mv.distribution.is_chief():
     encoder.save("encoder.keras")
 
 """
-Everything else stays as on one device. Give `fit` what `data.multiview` or `data.batches` make
-of your images; with PyTorch's processes, and with JAX on several machines, each process reads
-its own part of every batch from them.
+Everything else stays as on one device. Give `fit` a stream of `data.multiview` or `data.batches`:
+with the processes of PyTorch, and with JAX on several machines, each process reads its own part of
+every batch from the stream.
 
-## Tried and not tried
+## What was tried
 
 | Where | Command | Tried |
 |---|---|---|
@@ -54,41 +54,45 @@ its own part of every batch from them.
 | JAX, several machines | below | 2 processes on a CPU, over the loopback interface |
 | Several GPUs, TPUs | | not yet run (one GPU: JAX and PyTorch on an H100) |
 
-`tests/distribution/test_parallel.py` (`pytest -m slow`) is what was tried: one and several
-devices with a batch of 64 different images, 4 views, batch normalisation, 64 features, all
-losses and a user's own; loss, gradients, statistics, and weights after 5 steps agree to 1e-4.
-With `torchrun` and with two processes of JAX, a small recipe ran to its end, and no more was
-compared; the two of TensorFlow also stopped at SIGTERM, together, and went on.
+`tests/distribution/test_parallel.py` (`pytest -m slow`) compares one device with several: a batch
+of 64 different images, 4 views, batch normalisation, 64 features, all losses and a user's own.
+Loss, gradients, statistics, and the weights after 5 steps agree to 1e-4. On a CPU,
+`recipes/shapes.py` with `--devices=2` ended with a probe of 80.6 % on TensorFlow, 76.6 % on JAX and
+80.8 % on PyTorch, where one device ended with 80.9, 76.3 and 80.7 %; these runs are of different
+commits ([results](../recipes/results/README.md)). With `torchrun`, and with two processes of JAX, a
+small recipe ran to its end; nothing more was compared. The two processes of TensorFlow also stopped
+together at SIGTERM, and continued.
 
-A process that dies ends the job: the others with a message, at once with PyTorch, after about a
-minute with TensorFlow and JAX (65 and 72 s, when one of two was killed).
+If a process dies, the job ends. The other processes end with a message: at once with PyTorch, after
+about a minute with TensorFlow and JAX (65 and 72 s, when one of two processes was killed).
 
-A run goes on with another number of devices ([long runs](long_runs.md)); on several machines
-their `--workdir` must be a folder that all of them see.
+A run can continue on another number of devices ([long runs](long_runs.md)). On several machines,
+`--workdir` must be a folder that all of them see.
 
 ## On a CPU
 
-To try things out. On JAX and TensorFlow `--devices=2` makes two virtual devices of the CPU, on
-PyTorch the script starts itself as two processes. No speed is gained.
+Several devices on a CPU are for trying things out; they are not faster. With JAX and TensorFlow,
+`--devices=2` makes two virtual devices of the CPU. With PyTorch, the script starts itself as two
+processes.
 
 ## One machine with GPUs
 
-No settings: `python recipes/cifar10.py`. Restrict the GPUs with
-`CUDA_VISIBLE_DEVICES=0,1` or `--devices=2`. With PyTorch, a process that fails ends the job
-with its message.
+No settings are needed: `python recipes/cifar10.py` uses all GPUs. To use fewer, set
+`CUDA_VISIBLE_DEVICES=0,1` or `--devices=2`. With PyTorch, a process that fails ends the job with
+its message.
 
 ## Several machines
 
-**TensorFlow.** `TF_CONFIG` names all workers, and which one this is:
+**TensorFlow.** `TF_CONFIG` names all workers, and says which of them this machine is:
 
 ```
 TF_CONFIG='{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}' \
   KERAS_BACKEND=tensorflow python recipes/cifar10.py --workdir=/shared/runs/first
 ```
 
-**PyTorch.** `torchrun` on each machine, as above.
+**PyTorch.** Run `torchrun` on each machine, as in the table above.
 
-**JAX.** Keras reads the addresses from the environment, on each machine with its own id:
+**JAX.** Keras reads the addresses from the environment. Set another id on each machine:
 
 ```
 KERAS_DISTRIBUTION_JOB_ADDRESSES=host1:12345,host2:12345 KERAS_DISTRIBUTION_NUM_PROCESSES=2 \
@@ -97,7 +101,7 @@ KERAS_DISTRIBUTION_JOB_ADDRESSES=host1:12345,host2:12345 KERAS_DISTRIBUTION_NUM_
 
 Only the first process writes to the workdir and prints.
 
-**SLURM**, for PyTorch; the others differ in the last line:
+**SLURM**, for PyTorch (for the other backends, only the last line differs):
 
 ```
 #!/bin/bash
@@ -110,29 +114,30 @@ srun torchrun --nnodes="$SLURM_NNODES" --nproc_per_node=8 --rdzv_id="$SLURM_JOB_
 
 ## TPUs
 
-With JAX, on the TPU's machine: `KERAS_BACKEND=jax python recipes/cifar10.py`, all its chips
-at once. TensorFlow's last release for TPUs is 2.19, older than Keras needs; it is refused.
+With JAX, on the machine of the TPU, `KERAS_BACKEND=jax python recipes/cifar10.py` uses all its
+chips at once. TensorFlow's last release for TPUs is 2.19, which is older than Keras needs; it is
+refused.
 
 ## What to know
 
-- Not on several devices with TensorFlow, where Keras 3.15 does it before it has the gradients
-  of all: clipping, gradient accumulation, float16, `steps_per_execution`, `loss_weights`. They
-  are refused; JAX and PyTorch do them.
-- Batches of other data sets than this package's need a known size, `drop_remainder=True`;
-  with processes (PyTorch, JAX on several machines) only `data.multiview` and `data.batches`
-  know each one's part. `predict` of a stream returns a process' part.
-- With PyTorch each process runs your whole script: write and print where
-  `mv.distribution.is_chief()`. The callbacks of this package do. The encoder keeps its
-  synchronisation: fine-tune it in a new process, from `encoder.keras`.
-- The batch must be a multiple of the devices and give each 2 images at least.
-- Batch normalisation is synchronised whatever its own settings, which are saved unchanged:
-  encoders and checkpoints are those of one device and load anywhere.
-- Dropout in an encoder of your own draws other masks than on one device (but not on JAX).
-- Larger batches want other learning rates: `optimizers.scaled_rate(rate, batch_size)`
-  multiplies that of a batch of 256 in proportion (for LARS and SGD) or by the square root
-  (`rule="sqrt"`, for Adam). `--optimizer=lars` trains batches of thousands.
-- `recipes/benchmarks/scaling.py` measures views per second against devices and prints what is
-  sent per step, for any number of devices, batch and projector.
-- What Keras 3.15 cannot do yet is closed in `keras_mvssl/distribution/`: `fit` with several
-  workers of TensorFlow, and data parallelism on PyTorch, which Keras 3.16 announces.
+- On several devices with TensorFlow, the following are refused: clipping, gradient accumulation,
+  float16, `steps_per_execution` and `loss_weights`. Keras 3.15 applies them before the gradients
+  of all devices are known. JAX and PyTorch support them.
+- Batches of data sets other than this package's need a known size: use `drop_remainder=True`. With
+  several processes (PyTorch, JAX on several machines), only `data.multiview` and `data.batches`
+  know the part of each process. There, `predict` of a stream returns the part of its process.
+- With PyTorch, each process runs your whole script: write and print only where
+  `mv.distribution.is_chief()` is true, as the callbacks of this package do. The encoder stays
+  synchronised between processes: fine-tune it in a new process, from `encoder.keras`.
+- The batch size must be a multiple of the number of devices, with at least 2 images for each.
+- Batch normalisation is synchronised whatever its own settings, which are saved unchanged: encoders
+  and checkpoints are those of one device, and load anywhere.
+- Dropout in an encoder of your own draws other masks than on one device (except on JAX).
+- Larger batches need other learning rates: `optimizers.scaled_rate(rate, batch_size)` scales the
+  rate of a batch of 256 in proportion to the batch size (for LARS and SGD), or by its square root
+  (`rule="sqrt"`, for Adam). `--optimizer=lars` trains with batches of thousands of images.
+- `recipes/benchmarks/scaling.py` measures views per second against the number of devices, and
+  prints how much is sent per step for any number of devices, batch size and projector.
+- `keras_mvssl/distribution/` adds what Keras 3.15 cannot do yet: `fit` with several workers of
+  TensorFlow, and data parallelism on PyTorch, which Keras 3.16 announces.
 """

@@ -2,7 +2,7 @@
 Title: Getting started
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/25
+Last modified: 2026/11/28
 Description: Pretrain an encoder without labels, probe it, save it and load it again.
 """
 
@@ -10,19 +10,22 @@ Description: Pretrain an encoder without labels, probe it, save it and load it a
 ## What happens
 
 ```
-images -> V views of each -> encoder -> projector -> loss
+images -> V views of each image -> encoder -> projector -> loss
 ```
 
-Each image is cropped, flipped and recoloured at random into V views. The encoder sees all of
-them; the loss asks that views of one image agree, and that different features say different
-things. No label is used. Afterwards the projector is thrown away, and the encoder is yours.
+Random crops, flips and changes of colour turn each image into V *views*. The *encoder*, a neural
+network, turns each view into a vector of *features*. The *projector*, a small network on top of the
+encoder, turns the features into the vectors that the loss compares. The loss is low where the
+views of an image agree, and where different features carry different information. Training uses no
+labels. After training, the projector is discarded and you keep the encoder.
 
-Choose the backend before Keras is imported: `KERAS_BACKEND=tensorflow`, `jax` or `torch`.
+Choose the backend before Keras is imported: set the environment variable `KERAS_BACKEND` to
+`tensorflow`, `jax` or `torch`.
 
-## Fit a data set of views
+## Train on a data set of views
 
-`"shapes"` is drawn by code, so that there is nothing to download. Its labels are for the probe
-alone.
+The images of the data set `"shapes"` are drawn by code, so nothing is downloaded. Only the probe,
+which measures the features, uses their labels.
 """
 
 import keras
@@ -41,17 +44,25 @@ probe = mv.callbacks.LinearProbe(splits.train, splits.test)
 model.fit(multiview_ds, epochs=2, callbacks=[probe], verbose=2)
 
 """
-`multiview_ds` is an endless `tf.data.Dataset` of `(128, 4, 32, 32, 3)` views in [0, 255], which
-tells `fit` how long an epoch is. `probe_accuracy` in the logs is what a linear classifier reads
-from the frozen features, on test images.
+`multiview_ds` is an endless `tf.data.Dataset` of views of shape `(128, 4, 32, 32, 3)`: 128 images,
+4 views of each, 32 x 32 pixels, 3 channels, with values in [0, 255]. It tells `fit` the number of
+steps of an epoch. `probe_accuracy` in the logs is the accuracy on test images of a linear
+classifier that is trained on the frozen features.
 
-The loss itself says little: it falls as views agree, and does not tell what the features are
-worth. [Reading the diagnostics](reading_the_diagnostics.md) says what to look at.
+`load` also takes `"folder:PATH"`, `"npz:PATH"` and the name of any data set of TensorFlow Datasets
+(TFDS) with images and labels. The encoder may be any functional or Sequential `keras.Model` with
+pooled output. Images and views are in [0, 255] everywhere; the first layer of the encoder
+normalises them. `MultiViewModel` is a `keras.Model` that is trained by Keras' own `train_step` of
+each backend. It adds only `compute_loss` and checks of its inputs, so mixed precision, callbacks
+and `.keras` files work as usual.
+
+The loss alone does not measure the features: it falls as the views agree, whether the features
+are useful or not. [Reading the diagnostics](reading_the_diagnostics.md) explains what to watch.
 
 ## Save and load
 
-The encoder holds stock Keras layers only. It takes plain images in [0, 255], and the file loads
-in Keras 3 on any backend, without this package.
+The encoder consists of stock Keras layers and takes plain images in [0, 255]. Keras 3 loads the
+saved file on any backend, without this package.
 """
 
 encoder.save("encoder.keras")
@@ -60,9 +71,9 @@ features = loaded.predict(splits.test[0][:8], verbose=0)
 print(features.shape)
 
 """
-## Probe afterwards
+## Measure the features after training
 
-Features are extracted once, and any classifier may use them.
+Extract the features once; any classifier can then be trained on them.
 """
 
 train, test = (
@@ -78,7 +89,14 @@ print(f"20 nearest neighbours: {mv.evaluation.knn(train, test, k=20).accuracy:.1
 python recipes/shapes.py --views=4
 ```
 
-does all of this, and leaves curves, pictures and settings in a folder of its own.
+This command does all of the above, and leaves curves, pictures and settings in a folder of its
+own. Its first line names the device that it runs on.
+
+Each recipe has a table of settings for 2, 4 and 8 views. For another number of views, such as
+`--views=3`, the recipe interpolates between the settings of the table, and prints them. Flags take
+precedence over the table. `--loss=vicreg` and `--loss=reformulated` change the objective. Recipes
+for TFDS data sets can do without TensorFlow: for `--data_dir`, give an npz file with the arrays
+`x_train`, `y_train`, `x_test` and `y_test`.
 
 Next: [the method step by step](multi_view_barlow_twins.md), or
 [your own images](your_own_images.md).

@@ -2,17 +2,17 @@
 Title: Two engines for views
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/25
+Last modified: 2026/11/28
 Description: KerasCV layers in tf.data, or views on the device: seeing them, choosing, speed.
 """
 
 """
-One `Augmentation` says what may happen to a view. Two engines follow it:
+One `Augmentation` describes what may happen to a view. Two engines make views from it:
 
-- `KerasCVViews` makes views from stacked KerasCV layers inside tf.data, on the CPU, ahead of the
-  training step. For images that are streamed and decoded there anyway.
-- `RandomViews` is a Keras layer that makes them inside the training step, on the device, on any
-  backend and without TensorFlow. For images in memory, fast accelerators, and busy CPUs.
+- `KerasCVViews` makes the views with stacked KerasCV layers inside tf.data, on the CPU, ahead of
+  the training step. Use it for images that the CPU streams and decodes anyway.
+- `RandomViews` is a Keras layer that makes the views inside the training step, on the device, on
+  any backend and without TensorFlow. Use it for images in memory, fast accelerators and busy CPUs.
 """
 
 import dataclasses
@@ -29,10 +29,11 @@ augmentation = mv.views.Augmentation.preset("shapes")
 milder = dataclasses.replace(augmentation, hue=0.1, crop_area=(0.6, 1.0))
 
 """
-## See the views
+## Look at the views
 
-Look before you train: most failures are views that lost what the image shows, or that changed
-nothing. Both engines take a batch of images and a step; the same step gives the same views.
+Look at the views before you train. In most failures the views no longer show what the image shows,
+or hardly differ from the image. Both engines take a batch of images and a step; the same step
+gives the same views.
 """
 
 kerascv = mv.views.KerasCVViews(augmentation, views=4)
@@ -54,11 +55,12 @@ for column, title in ((0, "image"), (1, "KerasCVViews"), (5, "RandomViews")):
 figure.savefig("views.png", dpi=100)
 
 """
-During training, `callbacks.ViewGallery(stream, "views.png")` draws the views of the first step.
+During training, the callback `callbacks.ViewGallery(stream, "views.png")` draws the views of the
+first step.
 
-## Train with either
+## Train with either engine
 
-`KerasCVViews`: the stream holds views, and the model takes them.
+With `KerasCVViews`, the stream holds views, and the model takes them.
 """
 
 
@@ -73,7 +75,7 @@ model.compile(optimizer="adam")
 model.fit(stream, epochs=2, callbacks=[mv.callbacks.ViewGallery(stream)], verbose=2)
 
 """
-`RandomViews`: the stream holds images, and the model makes the views.
+With `RandomViews`, the stream holds images, and the model makes the views.
 """
 
 model = mv.MultiViewModel(*parts(), mv.views.RandomViews(milder, views=4))
@@ -81,18 +83,18 @@ model.compile(optimizer="adam")
 model.fit(mv.data.batches(images, batch_size=64), epochs=2, verbose=2)
 
 """
-In a recipe: `--augment=kerascv` or `--augment=device`.
+In a recipe, choose the engine with `--augment=kerascv` or `--augment=device`.
 
-## How fast, here
+## Measure the speed
 
-`callbacks.Throughput` logs views per second, and with `stream` the share of time that training
-waited for data (`data_wait`): where that is large, the CPU is the bottleneck, and `RandomViews`
-or more `workers` help.
+The callback `callbacks.Throughput` logs views per second. Given a `stream`, it also logs
+`data_wait`, the share of the time in which training waited for data. Where `data_wait` is large,
+the CPU is the bottleneck; `RandomViews` or more `workers` help.
 """
 
 
 def views_per_second(engine, repeats=5):
-    ops.convert_to_numpy(engine(images, step=0))  # compiled, or warmed up
+    ops.convert_to_numpy(engine(images, step=0))  # The first call compiles or warms up.
     start = time.perf_counter()
     for step in range(repeats):
         ops.convert_to_numpy(engine(images, step=step))
@@ -109,16 +111,24 @@ history = model.fit(stream, epochs=2, callbacks=[waits], verbose=0)
 print(f"Waited for data: {history.history['data_wait'][-1]:.0%}")
 
 """
-These are eager calls on a machine that may be busy; `recipes/benchmarks/views.py` measures with
-care, and the [README](../README.md#how-fast) has its figures.
+This code calls the engines eagerly, on a machine that may be busy. `recipes/benchmarks/views.py`
+measures with care; [recipes/benchmarks](../recipes/benchmarks/README.md) has its results.
 
-## Where they differ
+On CPUs under Linux, PyTorch requests the memory of each step anew from the system. To keep it, call
+`mv.distribution.keep_freed_memory()` before you train, and after `data_parallel`, as recipes do.
 
-Their views have the same distribution but for: antialiasing when a crop shrinks, hue as a turn
-of RGB about the axis of grays instead of a turn of HSV, and clipping once instead of after each
-colour step. Means and standard deviations agree within 2 % of the range, but for strong colours
-that hue turns far, and probes within the noise of three seeds: the docstring of `recipes/shapes.py`,
-where hue is strong, has figures. Neither depends on the number of workers or devices, nor on
-whether the run was interrupted: a view is a function of (seed, step, place in the batch, view),
-and of the number of views.
+## Differences between the engines
+
+Both engines draw their parameters from the same distributions. Their views differ in three
+respects: `RandomViews` applies antialiasing when a crop shrinks, turns the hue as a rotation of RGB
+about the axis of grays instead of a rotation in HSV, and clips once instead of after each colour
+step. Means and standard deviations of the views agree within 2 % of the range, except for strong
+colours whose hue turns far. Accuracies of probes agree within the noise of three seeds; where hue
+is strong, see the figures in the docstring of `recipes/shapes.py`.
+
+With either engine, each view of each image draws its own parameters. The draws are a function of
+the seed, the step, the place of the image in the batch, the number of the view, and the number of
+views. Views therefore do not depend on the number of workers or devices, nor on whether the run was
+interrupted. `KerasCVViews` makes the same views on every backend; with `RandomViews`, each backend
+draws its own.
 """

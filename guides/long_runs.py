@@ -2,52 +2,64 @@
 Title: Long runs
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/25
+Last modified: 2026/11/28
 Description: Stop, kill and resume a run; checkpoints, precision, and what may go wrong.
 """
 
 """
-A run can be stopped or killed at any moment, and goes on when the same command is started
-again with its `--workdir`. It ends as if it had not been interrupted: with the same weights, to
-the last bit, and, but for times, the same rows in `metrics.csv`.
+A run can be stopped or killed at any moment. It continues when the same command, with its
+`--workdir`, is started again. It ends as if it had not been interrupted: with the same weights, to
+the last bit, and with the same rows in `metrics.csv`, except for measured times.
 
 ```
 python recipes/cifar10.py --workdir=runs/first    # killed, preempted, out of memory ...
-python recipes/cifar10.py --workdir=runs/first    # goes on
+python recipes/cifar10.py --workdir=runs/first    # continues
 ```
 
-`python tests/kill.py FOLDER --kills=20` shows it: it kills a run of `recipes/shapes.py` at random
-moments, while it loads, trains, probes and saves, and compares the result with that of a run
-that was left alone. (Bit for bit on a CPU, with the same versions of all packages. On GPUs some
-operations of the backends do not compute the same twice, interrupted or not.)
+`python tests/programs/kill.py FOLDER --kills=20` demonstrates this. It kills a run of
+`recipes/shapes.py` at random moments, while the run loads, trains, probes and saves, and compares
+the result with that of an uninterrupted run. (Results are equal to the last bit on a CPU, with the
+same versions of all packages. On GPUs, some operations of the backends do not compute the same
+result twice, interrupted or not.)
 
-## What is kept, and when
+## What is saved, and when
 
-A checkpoint, `checkpoint/step-N/`, holds `model.keras` (weights, optimizer with its learning
-rate's position and loss scale, batch normalisation, the step of `RandomViews`), the random state of other layers such as dropout, the means of the running epoch,
-and what callbacks have seen. The order of the images and the views need no saving: they are
-functions of the seed and the step.
+A checkpoint is a folder `checkpoint/step-N/`. It holds:
 
-One is made at the start, every `--checkpoint_minutes` (10), at the end of an epoch, at each new
-best probe, and at the end; also every `--checkpoint_steps` if you want. Saving takes at most 2 %
-of the time (the best and your own steps aside): where it would take more, it is done less often.
-In a run of two minutes on two CPU cores, with one at the start, at the end and after each epoch,
-it was 1.1 % (`recipes/benchmarks/checkpoints.py`, beside other work; 0.25 s each). The last two are kept, and the
-best. Each is written under another name, synced to the disk, and renamed, and has a list of
-checksums: what is there is whole.
+- `model.keras`: the weights, the statistics of batch normalisation, the optimizer with the
+  position of its learning rate and its loss scale, and the step of `RandomViews`;
+- the random state of other layers, such as dropout;
+- the means of the current epoch, and what callbacks need to remember.
 
-`--resume=never` insists on a new folder; `--resume=must` insists on a run to continue.
-`--devices`, `--workers`, `--data_dir`, `--on_bad_image` and the checkpoint flags may change from
-one start to the next; other settings may not. On another number of devices results are equal to
-rounding.
+The order of the images and the views need not be saved, because they are functions of the seed and
+the step.
 
-## Preemption, and Ctrl-C
+A checkpoint is saved at the start, every `--checkpoint_minutes` (10), at the end of an epoch, at
+each new best probe, and at the end; also every `--checkpoint_steps`, if you set it. Saving takes at
+most 2 % of the time, not counting the best checkpoints and those of `--checkpoint_steps`: where it
+would take more, checkpoints are saved less often. In a run of two minutes on two CPU cores, with a
+checkpoint at the start, at the end and after each epoch, saving took 1.1 % of the time, 0.25 s for
+each checkpoint (`recipes/benchmarks/checkpoints.py`, while other jobs used the same cores). The
+last two checkpoints and the best one are kept.
 
-SIGTERM and Ctrl-C let the step end, save it, print how to go on, and end with code 75. (After
-the last step of an epoch its probes come first. Outside of training, while data are read for
-instance, there is nothing to save, and it ends at once.) A second one ends the run at once. On
-several devices of PyTorch, its launcher kills what has not ended after 30 seconds. In SLURM, not
-yet run:
+A checkpoint is written under a temporary name, synced to the disk, and then renamed, and it has a
+list of checksums. A checkpoint that exists is therefore complete.
+
+`--resume=never` requires a new folder; `--resume=must` requires a run to continue. `--devices`,
+`--workers`, `--data_dir`, `--on_bad_image` and the checkpoint flags may change from one start to
+the next; other settings may not. On another number of devices, results are equal up to rounding.
+
+`keras_mvssl.stream_version` is a number that increases when a new version of the package computes
+something else from the same settings. A run that was started under another number cannot be
+continued, but its `encoder.keras` still loads.
+
+## Preemption and Ctrl-C
+
+At SIGTERM or Ctrl-C, the current step ends, its state is saved, the command to continue is printed,
+and the process ends with code 75. After the last step of an epoch, the probes of the epoch run
+first. Outside of training, for instance while data are read, there is nothing to save, and the
+process ends at once. A second signal ends the process at once in any case. On several devices with
+PyTorch, the launcher kills processes that have not ended after 30 seconds. In SLURM (not yet run):
 
 ```
 #SBATCH --signal=TERM@120
@@ -90,12 +102,12 @@ mv.training.fit(
 encoder.save("runs/mine/encoder.keras")
 
 """
-Started again, the script goes on after the last step that is saved: try Ctrl-C.
+When this script is started again, it continues after the last saved step. Try Ctrl-C.
 
 ## The encoder of a run that has not ended
 
-A recipe writes `encoder.keras` at its end. Until then the encoder is in the checkpoints, which
-Keras loads where `keras_mvssl` is imported.
+A recipe writes `encoder.keras` at its end. Until then, the encoder is part of the checkpoints.
+Keras can load a checkpoint when `keras_mvssl` is imported.
 """
 
 newest = max(pathlib.Path("runs/mine/checkpoint").glob("step-*"))
@@ -103,40 +115,41 @@ stopped = keras.saving.load_model(newest / "model.keras", compile=False)
 stopped.encoder.save("encoder.keras")
 
 """
-
 ## Precision
 
-`--precision=bfloat16` or `float16` in a recipe, `keras.config.set_dtype_policy("mixed_bfloat16")`
-in a script, before the model is built. Projections and all statistics of the loss stay float32.
-With float16 Keras scales the loss, and steps whose gradients overflow are skipped; they are
-counted in `skipped_steps`. Prefer bfloat16 where the device has it.
+In a recipe, use `--precision=bfloat16` or `--precision=float16`. In a script, call
+`keras.config.set_dtype_policy("mixed_bfloat16")` before you build the model. The projections and
+all statistics of the loss stay in float32. With float16, Keras scales the loss and skips steps
+whose gradients overflow; `skipped_steps` in the logs counts them. Prefer bfloat16 where the device
+supports it.
 
 ## What may go wrong, and what happens
 
-Each line is a test, in `tests/` under the name on the right.
+Each line is tested; the last column names the test file below `tests/`.
 
-| What | Happens | Message | Test |
+| What goes wrong | What happens | Message | Test |
 |---|---|---|---|
-| Killed at any moment | the same command goes on | | `kill.py` |
-| SIGTERM, Ctrl-C | saves the step, ends with code 75 | `Stopped by SIGTERM after step 120, which is saved. To go on, start the same again with --workdir=…` | `test_fitting.py`, `test_training.py` |
-| Disk full while saving | goes on; the checkpoint before stays | `A checkpoint could not be saved; training goes on, and the one before stays. OSError: [Errno 28] No space left on device` | `test_fitting.py` |
-| Disk full, `metrics.csv`, TensorBoard and pictures | goes on; rows come with the next epoch | `… could not be written; training goes on.` | `callbacks/test_callbacks.py` |
-| Ended after training, with files missing | started again, it makes them | | `test_training.py` |
-| Newest checkpoint damaged | falls back to the one before | `The checkpoint … is damaged (model.keras has changed): falling back to the one before.` | `test_checkpoints.py` |
-| Folder cannot be written to | refused at once | `` `workdir` cannot be written to. Received: workdir=… `` | `test_workdir.py` |
-| Two runs in one folder | the second is refused | `A run is under way in this folder (process 4711).` | `test_workdir.py` |
-| Folder of a run with other settings | refused, with the differences | `` `workdir` holds a run with other settings. … learning_rate: 0.001 there, 0.1 here `` | `test_training.py` |
-| Other images under the same name | refused, as far as some hundreds of them show it; of data that stream, their number and size | `… data: {… 'crc32': …} there, … here` | `test_training.py` |
-| Folder of other files | refused | `` `workdir` must be a new or an empty folder, or that of a run to continue: this one holds other files. `` | `test_workdir.py` |
-| Written by a newer version | refused | `The run was written by a newer version of keras_mvssl.` | `test_workdir.py`, `test_checkpoints.py` |
-| `config.json` damaged | refused | `` `config.json` is not that of a run that can be continued `` | `test_workdir.py`, `test_long_runs.py` |
-| The loss is not finite | ends; the last good checkpoint stays | `The loss is not finite after step 37, at a learning rate of 0.01. Means of this epoch before it: loss 12.3, … Try a lower learning rate, …` | `test_fitting.py` |
-| Gradients not finite before a checkpoint | ends; it is not saved | `A variable is not finite after step 40: the gradients were not.` | `test_fitting.py` |
-| float16 gradients overflow | the step is skipped and counted in `skipped_steps` | | `test_fitting.py` |
-| An image is no image, zero bytes, truncated, enormous, of 32 bits | refused, or skipped with `--on_bad_image=skip` and listed in `bad_images.txt` | `An image cannot be read: image file is truncated … Received: cat/12.jpg` | `data/test_images.py` |
-| An image vanishes while it streams | the same; with `skip` the next of its folder stands in | `An image cannot be read: … No such file or directory …` | `data/test_images.py` |
-| CMYK, palette, gray, 16-bit gray, transparent, animated, turned by EXIF | read as they are seen; transparency is dropped, animations give their first picture | | `data/test_images.py` |
-| Images of several sizes | refused without `--image_size` | ``Images differ in size: choose one with `image_size`.`` | `data/test_catalog.py` |
-| `.npz` with pickled objects | refused | `The file cannot be read as .npz: …` | `data/test_catalog.py` |
-| A setting out of its range | refused before anything is read | ``… Received: batch_size=1`` | `test_training.py`, `test_long_runs.py` |
+| The process is killed at any moment | the same command continues the run | | `programs/kill.py` |
+| SIGTERM, Ctrl-C | the step is saved; the process ends with code 75 | `Stopped by SIGTERM after step 120, which is saved. To go on, start the same again with --workdir=…` | `training/test_fit.py`, `training/test_run.py` |
+| The disk is full while a checkpoint is saved | training continues; the previous checkpoint stays | `A checkpoint could not be saved; training goes on, and the one before stays. OSError: [Errno 28] No space left on device` | `training/test_fit.py` |
+| The disk is full for `metrics.csv`, TensorBoard or pictures | training continues; the rows are written with the next epoch | `… could not be written; training goes on.` | `callbacks/test_callbacks.py` |
+| The run ended after training, and files are missing | started again, the run writes them | | `training/test_run.py` |
+| The newest checkpoint is damaged | the run continues from the previous one | `The checkpoint … is damaged (model.keras has changed): falling back to the one before.` | `callbacks/test_checkpoint_store.py` |
+| The folder cannot be written to | refused at once | `` `workdir` cannot be written to. Received: workdir=… `` | `training/test_workdir.py` |
+| Two runs use one folder | the second is refused | `A run is under way in this folder (process 4711).` | `training/test_workdir.py` |
+| The folder holds a run with other settings | refused, with the differences | `` `workdir` holds a run with other settings. … learning_rate: 0.001 there, 0.1 here `` | `training/test_run.py` |
+| The data have the same name but other images | refused, as far as some hundreds of the images show it; for data that stream, as far as their number and size show it | `… data: {… 'crc32': …} there, … here` | `training/test_run.py` |
+| The folder holds other files | refused | `` `workdir` must be a new or an empty folder, or that of a run to continue: this one holds other files. `` | `training/test_workdir.py` |
+| The run was written by a newer version | refused | `The run was written by a newer version of keras_mvssl.` | `training/test_workdir.py`, `callbacks/test_checkpoint_store.py` |
+| The run has another `stream_version` | refused, with what changed | `The run was started by a version of keras_mvssl that computes other numbers from the same settings, and cannot be continued.` | `training/test_earlier_runs.py` |
+| `config.json` is damaged | refused | `` `config.json` is not that of a run that can be continued `` | `training/test_workdir.py`, `training/test_long_runs.py` |
+| The loss is not finite | training ends; the last good checkpoint stays | `The loss is not finite after step 37, at a learning rate of 0.01. Means of this epoch before it: loss 12.3, … Try a lower learning rate, …` | `training/test_fit.py` |
+| Gradients are not finite before a checkpoint | training ends; this checkpoint is not saved | `A variable is not finite after step 40: the gradients were not.` | `training/test_fit.py` |
+| float16 gradients overflow | the step is skipped and counted in `skipped_steps` | | `training/test_fit.py` |
+| A file is not an image, is empty, truncated or enormous, or has 32-bit values | refused; with `--on_bad_image=skip`, skipped and listed in `bad_images.txt` | `An image cannot be read: image file is truncated … Received: cat/12.jpg` | `data/test_images.py` |
+| An image disappears while the images stream | the same; with `skip`, the next image of its folder takes its place | `An image cannot be read: … No such file or directory …` | `data/test_images.py` |
+| An image is CMYK, palette, gray, 16-bit gray, transparent, animated or turned by EXIF | read as it is seen; transparency is dropped, an animation gives its first picture | | `data/test_images.py` |
+| Images have several sizes | refused without `--image_size` | ``Images differ in size: choose one with `image_size`.`` | `data/test_catalog.py` |
+| An `.npz` file holds pickled objects | refused | `The file cannot be read as .npz: …` | `data/test_catalog.py` |
+| A setting is out of its range | refused before anything is read | ``… Received: batch_size=1`` | `training/test_run.py`, `training/test_long_runs.py` |
 """

@@ -2,13 +2,13 @@
 Title: Reading the diagnostics
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/25
+Last modified: 2026/11/28
 Description: Terms of the loss, collapse, α, RankMe and probes: what they say, and what to do.
 """
 
 """
-There are no labels in pretraining, so that a falling loss does not tell good features from
-useless ones. Log these from the start.
+Pretraining uses no labels, so a falling loss does not tell good features from useless ones. Log
+the following measurements from the start.
 """
 
 import keras
@@ -43,9 +43,10 @@ def fit(beta, epochs=3):
 
 
 """
-## Two runs, one of them bad
+## A good run and a bad one
 
-β = 4/64 is the default. β = 0 forgets the redundancy: nothing keeps features apart.
+β = 4/64 is the default for 64 features. With β = 0 the loss ignores the redundancy, so nothing
+keeps features apart.
 """
 
 runs = {"β = 4/64": fit(4 / 64), "β = 0": fit(0.0)}
@@ -58,24 +59,25 @@ for name, (logs, _) in runs.items():
         print(f"  {key:26}", *(f"{value:9.3f}" for value in logs[key]))
 
 """
-## What each says
+## The measurements
 
-| In the logs | Says | Worry when |
+| In the logs | Meaning | Worry when |
 |---|---|---|
-| `invariance` | how far views disagree, per feature; 0 is agreement | it does not fall: views share too little, or the rate is too high |
+| `invariance` | disagreement of the views, per feature; 0 means that they agree | it does not fall: the views share too little, or the learning rate is too high |
 | `redundancy` | mean squared correlation of two different features (Barlow Twins) | it stays near 1: features repeat each other |
-| `projection_effective_rank` | directions that the projections use, of D | it stays below 2, or 5 % of D: collapse; `Spectrum` warns |
-| `rankme`, `effective_rank` | directions that the encoder's features use | they fall while the loss falls |
-| `feature_std` | standard deviation of the encoder's features, their mean | it goes to 0 |
-| `alpha`, `alpha_r_squared` | decay of the spectrum, eigenvalue ∝ rank^-α, near 1 is good; how well that fits | well above 1: few directions carry all; compare at equal numbers of images |
-| `probe_accuracy` | what a linear classifier reads from frozen features, on test images | it is no better than with random weights |
-| `knn_accuracy` | the same without fitting anything | it falls while the probe rises: distances are dominated by nuisance |
-| `views_per_second`, `data_wait` | speed; share of time without data (`Throughput`) | `data_wait` is large |
+| `projection_effective_rank` | number of directions that the projections use, out of D | it stays below 2, or below 5 % of D: the projections collapse, and `Spectrum` warns |
+| `rankme`, `effective_rank` | number of directions that the features of the encoder use | it falls while the loss falls |
+| `feature_std` | standard deviation of the features of the encoder, averaged over features | it goes to 0 |
+| `alpha`, `alpha_r_squared` | decay of the spectrum, eigenvalue ∝ rank^-α (near 1 is good), and how well this law fits | α is well above 1: few directions carry everything; compare α only at equal numbers of images |
+| `probe_accuracy` | accuracy on test images of a linear classifier on the frozen features | it is no better than with random weights |
+| `knn_accuracy` | accuracy of nearest neighbours, for which nothing is trained | it falls while the probe rises: properties that do not matter dominate the distances |
+| `views_per_second`, `data_wait` | speed; share of the time spent waiting for data (`Throughput`) | `data_wait` is large |
 
-With TensorFlow on a CPU, after three epochs: loss 20.0 and 0.6, probe 39.7 % and 28.1 %, directions
-of the projections 17.7 and 1.1. The loss of β = 0 is the lower one, and its features are the poorer
-ones: *never compare losses of different β, D or V.* The terms are per feature, and may be compared
-across β and D; with V = 2, which compares pairs of views, they mean something else.
+After three epochs with TensorFlow on a CPU, the two runs (β = 4/64 and β = 0) gave: loss 20.0 and
+0.6, probe 39.7 % and 28.1 %, effective rank of the projections 17.7 and 1.1. β = 0 has the lower
+loss and the worse features: *never compare losses of different β, D or V.* The two terms are
+logged per feature, and can be compared across β and D. With V = 2 they mean something else,
+because pairs of views are compared.
 
 ## The spectrum
 """
@@ -92,18 +94,35 @@ figure.savefig("spectrum.png", dpi=100)
 """
 ## What to do when
 
-- **Projections collapse.** Features are learned one after another, the second in a time that grows
-  as 1/β: a small β looks like collapse for long. Larger β, warm-up, larger batches, more steps.
-- **The probe stays at random weights.** Look at the views. Then the learning rate: a third, and
-  three times.
-- **The probe rises and then falls.** Views are what it learns to ignore: weaker crops or colours.
-- **The loss is not finite.** `callbacks.StopOnDivergence()` says where and what to try.
-- **Nothing falls with a batch of 16.** The statistics are those of a batch; have 64 images at
-  least.
+- **The projections collapse.** Features are learned one after another, and the time until the
+  second one grows as 1/β: with a small β, training looks like collapse for long. Try a larger β,
+  a warm-up, larger batches or more steps.
+- **The probe stays at the accuracy of random weights.** Look at the views first. Then try a third
+  of the learning rate, and three times the learning rate.
+- **The probe rises and then falls.** The encoder learns to ignore what differs between views: make
+  the crops or the changes of colour weaker.
+- **The loss is not finite.** `callbacks.StopOnDivergence()` ends the training, and says at which
+  step and what to try.
+- **Nothing falls with a batch of 16.** The loss uses statistics of the batch: use at least 64
+  images.
 
-## Afterwards
+## After training
 
-All of these on a saved encoder: `python recipes/evaluate.py encoder.keras --dataset=shapes`. A run
-of a recipe has them in its `report.html`, and `python -m keras_mvssl.report RUN RUN` puts several
-side by side. Strengths of regularisation are chosen on held-out training labels, never on test.
+`python recipes/evaluate.py encoder.keras --dataset=shapes` measures a saved encoder in all these
+ways. With `--export_features=features.npz` it also saves the features.
+
+In Python, extract `train` and `test` with `evaluation.extract_features`, and then call:
+
+- `evaluation.linear_probe(train, test)`, also with `protocol="ridge"` or `protocol="paper"`, or with
+  `fraction=0.01` for 1 % of the labels. The strength of the regularisation is chosen on held-out
+  training labels, never on the test images. With synthetic features, the logistic probe was as
+  accurate as scikit-learn's logistic regression at its best strength
+  ([benchmarks](../recipes/benchmarks/README.md)).
+- `evaluation.knn(train, test, k=20)` for nearest neighbours.
+- `evaluation.spectrum(train[0])`, whose `power_law` has α, R² and the ranks of the fit.
+
+A recipe writes its measurements to `report.html`, one file without scripts or network requests. The
+report shows the results, curves over epochs, views and seconds, the eigenspectrum, the views,
+nearest neighbours, a map of the features, the confusion matrix (with labels), where the time went,
+and all settings. `python -m keras_mvssl.report RUN RUN` puts several runs side by side.
 """

@@ -2,13 +2,14 @@
 Title: Transfer and fine-tuning
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/25
+Last modified: 2026/11/28
 Description: Frozen features, fine-tuning, few labels, and the encoder in other programs.
 """
 
 """
 After pretraining, the encoder is an ordinary `keras.Model` from images in [0, 255] to features.
-Here one is pretrained briefly, without labels; yours comes from `encoder.keras`.
+The code below briefly pretrains an encoder without labels, to have an example. You would load your
+own from its `encoder.keras`.
 """
 
 import pathlib
@@ -35,8 +36,8 @@ encoder.save("encoder.keras")
 """
 ## Frozen features
 
-Cheapest: extract once, then fit any classifier. With `fraction` only that share of each class's
-labels is used.
+The cheapest use: extract the features once, and train any classifier on them. With `fraction`, the
+probe uses only that share of the labels of each class.
 """
 
 pretrained = keras.saving.load_model("encoder.keras")
@@ -47,8 +48,8 @@ for fraction in (0.01, 0.1, 1.0):
     print(f"{fraction:4.0%} of the labels: {found.accuracy:.1%}")
 
 """
-Averaging features over views of an image is the paper's protocol, and costs as many forward
-passes.
+The protocol of the paper averages the features over several views of each image. It needs one
+forward pass for each view.
 """
 
 views = mv.views.RandomViews(mv.views.Augmentation.preset("shapes"), views=4)
@@ -61,9 +62,9 @@ print(f"Mean of 4 views: {mv.evaluation.linear_probe(*averaged).accuracy:.1%}")
 """
 ## Fine-tuning
 
-With more labels, train the encoder too: first the new head alone, so that its random weights do
-not spoil the features, then all at a tenth of the rate. `trainable = False` keeps the statistics
-of batch normalisation as well.
+With more labels, train the encoder too. First train the new head alone, so that its random weights
+do not spoil the features. Then train the whole network at a tenth of the learning rate.
+`trainable = False` also keeps the statistics of batch normalisation as they are.
 """
 
 few = np.arange(500)
@@ -95,23 +96,23 @@ pretrained.trainable = True
 print(f"All of it: {train(tuned, 1e-3, epochs=10):.1%}")
 
 """
-Compare with the same network from random weights; if that is as good, pretraining brought
-nothing.
+Compare with the same network trained from random weights. If its accuracy is as high, pretraining
+brought nothing.
 """
 
 scratch = classifier(mv.models.TinyResNet((32, 32, 3)))
 print(f"From random weights: {train(scratch, 1e-2, epochs=20):.1%}")
 
 """
-With TensorFlow on a CPU, and these 500 labels: 57.1 % for the probe of frozen features, 52.0 %
-for the head alone, 68.0 % for all of it, and 58.9 % from random weights.
+With these 500 labels, TensorFlow on a CPU gave 57.1 % for the probe of frozen features, 52.0 % for
+the head alone, 68.0 % for the whole network, and 58.9 % from random weights.
 
-## In other programs
+## The encoder in other programs
 
-`encoder.keras` holds stock Keras layers: it loads without this package, on any backend, whichever
-trained it, with features equal to 1e-4. Give it plain images in [0, 255].
+`encoder.keras` holds stock Keras layers. It loads without this package and on any backend,
+whichever backend trained it; its features agree to 1e-4. Give it plain images in [0, 255].
 
-`encoder.export` writes it for programs without Keras:
+`encoder.export` writes the encoder for programs without Keras:
 
 | Backend | `format="tf_saved_model"` | `format="onnx"` |
 |---|---|---|
@@ -119,8 +120,8 @@ trained it, with features equal to 1e-4. Give it plain images in [0, 255].
 | JAX | needs TensorFlow | needs `jax2onnx` |
 | PyTorch | no, in Keras 3.15 | needs `onnx` and `onnxscript` |
 
-For ONNX, call the encoder once before. `encoder.keras` loads under any backend: take the one that
-offers what you need.
+Before an export to ONNX, call the encoder once. Since `encoder.keras` loads on any backend, you
+can export on the backend that offers the format you need.
 """
 
 if keras.backend.backend() != "torch":

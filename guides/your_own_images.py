@@ -2,14 +2,15 @@
 Title: Your own images
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/25
+Last modified: 2026/11/28
 Description: A folder without labels, other sizes and channels, your own encoder, views and loss.
 """
 
 """
 ## Three commands
 
-From nothing to a trained encoder on a folder of images:
+These commands, run in a clone of the repository, install the package and train an encoder on a
+folder of images:
 
 ```
 python3 -m venv .venv
@@ -17,20 +18,25 @@ python3 -m venv .venv
 .venv/bin/python recipes/folder.py --data_dir=my_images --image_size=64 --backbone=tiny --epochs=20
 ```
 
-`my_images` is your folder. Without `--backbone=tiny` the encoder is a ResNet-18, which wants a
-GPU, and without `--epochs` it trains for 100; `--augment=device` is faster where the images
+`my_images` is your folder. Without `--backbone=tiny` the encoder is a ResNet-18, which is meant for
+a GPU; without `--epochs` it trains for 100 epochs. `--augment=device` is faster where the images
 fit into memory.
 
-The folder may hold images directly (no labels, no probe), or one sub-folder for each class; then
-the classes are used by the probe, and a fifth of each is kept for its test. Images of several
-sizes need `--image_size`; what cannot be read is refused by name, or skipped with
-`--on_bad_image=skip`. A folder `train` may have `test` and `unlabelled` beside it. The run leaves
-`encoder.keras` and `report.html` in its folder below `runs/`; the report shows what the encoder
-finds alike.
+The folder may hold:
+
+- images directly: there are no labels, and so no probe;
+- one sub-folder for each class: the probe uses the classes, and keeps a fifth of the images of
+  each class for its test;
+- the folder `train` and, optionally, `test` and `unlabelled`.
+
+If the images have several sizes, `--image_size` is required. A file that cannot be read stops the
+run with an error that names the file; with `--on_bad_image=skip` such files are skipped. The run
+leaves `encoder.keras` and `report.html` in its folder below `runs/`. The report shows which images
+the encoder finds similar.
 
 ## In Python
 
-For this guide, a folder is made first: 64 pictures of two sizes.
+The code below first makes a folder for this guide: 64 pictures of two sizes.
 """
 
 import pathlib
@@ -50,7 +56,7 @@ for i, pixels in enumerate(drawn):
     Image.fromarray(pixels).resize((side, side)).save(folder / f"{i:03}.png")
 
 """
-`load` takes it by name. Without labels, `train` and `test` are None.
+`load` takes the folder by name. Without labels, `train` and `test` are None.
 """
 
 splits = mv.data.load(f"folder:{folder}", image_size=32)
@@ -59,14 +65,15 @@ print(len(splits.pretrain), splits.image_shape, splits.train)
 """
 ## Your own augmentation
 
-Say what may happen to an image *without changing what it shows*: the encoder learns to ignore it.
-Digits must not be flipped, satellite images may be; where colour is what matters, leave it alone.
-Look at the views before training: [Two engines for views](kerascv_and_on_device_views.md).
+An augmentation says what may happen to an image *without changing what the image shows*: the
+encoder learns to ignore these changes. Digits must not be flipped; satellite images may be. Where
+colour matters, do not change it. Look at the views before you train:
+[Two engines for views](kerascv_and_on_device_views.md) shows how.
 """
 
 augmentation = mv.views.Augmentation(
     size=32,
-    crop_area=(0.4, 1.0),  # small things at the rim must not be cut off
+    crop_area=(0.4, 1.0),  # A crop must not cut off small objects near the edge.
     flip=0.5,
     jitter=0.8,
     hue=0.0,
@@ -81,11 +88,12 @@ model.fit(mv.data.batches(splits.pretrain, batch_size=32), epochs=2, verbose=2)
 encoder.save("encoder.keras")
 
 """
-## Which images are alike
+## Which images are similar
 
-Features of images alone are what `predict` returns. Here `pretrain` has the images in the sorted
-order of their paths: the folder has no classes, of which some would be kept for a test; all are
-good; and they fit into memory (a stream is permuted).
+For images without labels, `predict` returns the features. Here `pretrain` holds the images in the
+sorted order of their paths, because the folder has no classes (with classes, some images would be
+kept for a test), no image was skipped, and all images fit into memory (larger data are streamed in
+a shuffled order).
 """
 
 features = encoder.predict(splits.pretrain, verbose=0)
@@ -95,7 +103,7 @@ near = np.argsort(-(unit @ unit[0]))
 print(f"Most like {names[0]}:", [names[i] for i in near[1:4]])
 
 """
-From a shell, the same features in a file:
+The same features can be written to a file from a shell:
 
 ```
 python recipes/evaluate.py encoder.keras --dataset=folder:drawn_images --image_size=32 --export_features=features.npz
@@ -103,10 +111,11 @@ python recipes/evaluate.py encoder.keras --dataset=folder:drawn_images --image_s
 
 ## Other sizes, other channels
 
-`TinyResNet` and `ResNet18(stem="cifar")` suit 32 to 96 pixels, `ResNet18(stem="imagenet")` and
-`ResNet50` larger ones. Views may be smaller than images: set `Augmentation(size=...)`, and build
-the encoder for the views. Images with other than three channels need an augmentation without
-saturation, hue and grayscale, which are about RGB; give the encoder their mean and deviation.
+`TinyResNet` and `ResNet18(stem="cifar")` suit images of 32 to 96 pixels; `ResNet18(stem="imagenet")`
+and `ResNet50` suit larger ones. Views may be smaller than images: set `Augmentation(size=...)`, and
+build the encoder for the size of the views. Saturation, hue and grayscale need RGB: for images
+with another number of channels, choose an augmentation without them, and give the encoder the mean
+and the standard deviation of the images.
 """
 
 bands = np.random.default_rng(0).integers(0, 256, (64, 24, 24, 5), dtype="uint8")
@@ -125,10 +134,10 @@ model.fit(mv.data.batches(bands, batch_size=32), epochs=1, verbose=2)
 """
 ## Your own encoder
 
-Any functional or Sequential `keras.Model` from images in [0, 255] to pooled features `(N, F)`.
-Normalising is its first layer, so that the saved encoder takes plain images. Models of
-`keras.applications` that normalise within, such as EfficientNetV2 and MobileNetV3, fit as well, with
-`include_top=False, pooling="avg"`.
+An encoder is any functional or Sequential `keras.Model` from images in [0, 255] to pooled features
+`(N, F)`. Its first layer normalises the images, so the saved encoder takes plain images. Models of
+`keras.applications` that normalise their own input, such as EfficientNetV2 and MobileNetV3, can be
+used with `include_top=False, pooling="avg"`.
 """
 
 
@@ -150,9 +159,10 @@ def my_encoder(input_shape):
 """
 ## Your own loss
 
-A `keras.losses.Loss` on projections `(B, V, D)`; `y_true` means nothing. It sees the whole batch,
-of all devices. This one is the spectral contrastive loss of HaoChen et al. (2021), on mean views: views
-of an image are alike, different images are orthogonal.
+A loss is a `keras.losses.Loss` on projections `(B, V, D)`; it ignores `y_true`. It receives the
+projections of the whole batch, on all devices. The example below is the spectral contrastive loss
+of HaoChen et al. (2021), on mean views: views of one image are similar, and different images are
+orthogonal.
 """
 
 
@@ -181,9 +191,9 @@ model.fit(mv.data.batches(splits.pretrain, batch_size=32), epochs=2, verbose=2)
 """
 ## Your own data set
 
-An array of images, or with TensorFlow a `tf.data.Dataset` of single ones, is a data set. What
-fits in neither is a `keras.utils.PyDataset` of batches of images (or of views): here, frames that
-are read from one memory-mapped file as they are needed.
+A data set is an array of images or, with TensorFlow, a `tf.data.Dataset` of single images. For
+other data, write a `keras.utils.PyDataset` that returns batches of images (or of views). The
+example below reads frames from one memory-mapped file when they are needed.
 """
 
 
@@ -210,8 +220,9 @@ np.save("frames.npy", drawn)
 model.fit(Frames("frames.npy", batch_size=32), epochs=2, verbose=2)
 
 """
-Recipes take your own data as well: save it as `x_train` (and `y_train`, `x_test`, `y_test`) of an
-`.npz` file, and give `Recipe(dataset="npz:PATH")` to `keras_mvssl.training.run`.
+Recipes take your own data as well: save the images as `x_train` (and, if you have them, `y_train`,
+`x_test` and `y_test`) in an `.npz` file, and give `Recipe(dataset="npz:PATH")` to
+`keras_mvssl.training.run`.
 
-Few labels? [Transfer and fine-tuning](transfer_and_fine_tuning.md).
+If you have few labels, continue with [Transfer and fine-tuning](transfer_and_fine_tuning.md).
 """

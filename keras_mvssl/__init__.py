@@ -3,8 +3,9 @@
 import importlib
 import os
 
-# TensorFlow turns its oneDNN kernels on by itself only on some processors. On others
-# they train the encoders here more than twice as fast. Must precede its import.
+# By default, TensorFlow uses its oneDNN kernels only on some processors. On the others,
+# they train the encoders of this package more than twice as fast. The variable must be
+# set before TensorFlow is imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 try:
@@ -14,9 +15,10 @@ except (ImportError, ValueError) as error:
         raise
     backend = os.environ.get("KERAS_BACKEND")
     raise ImportError(
-        "Keras does not start. KERAS_BACKEND may be 'tensorflow' (if not set), 'jax' "
-        "or 'torch', and its package must be installed: in a clone of keras_mvssl, "
-        f"with `pip install -c constraints.txt -e '.[jax]'` or '.[torch]'. {error}. "
+        "Keras could not be imported. KERAS_BACKEND must be 'tensorflow' (the "
+        "default), 'jax' or 'torch', and the package of the backend must be "
+        "installed: in a clone of keras_mvssl, with "
+        f"`pip install -c constraints.txt -e '.[jax]'` or '.[torch]'. {error}. "
         f"Received: KERAS_BACKEND={backend}"
     ) from error
 
@@ -46,12 +48,12 @@ __all__ = [
     "views",
 ]
 __version__ = "0.1.0"
-# Raised whenever the same settings compute something else.
+# Increased by one whenever the same settings would compute other numbers.
 stream_version = STREAM_VERSION
 
 
 def __getattr__(name):
-    # These import matplotlib, which not every program needs.
+    # `report` and `training` import matplotlib, which not every program needs.
     if name in ("report", "training"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,24 +1,24 @@
-"""Pretrains on CIFAR-10 with 2, 4 or 8 views.
+"""Pretraining on CIFAR-10 with 2, 4 or 8 views.
 
     python recipes/cifar10.py --views=4 --data_dir=~/tensorflow_datasets
 
 TFDS downloads the data set on first use; without TensorFlow, give `--data_dir` an npz
-file (see `keras_mvssl.data.load`). At full size (ResNet-18, 100 epochs): not yet run.
-On an H100, the first 10 of 20 epochs with `--precision=bfloat16` took JAX 108 seconds
-and 72.3 % was reached. On two CPU cores, smaller jobs:
+file (see `keras_mvssl.data.load`). The full size (ResNet-18, 100 epochs) is not yet
+run. On an H100, the first 10 of 20 epochs with `--precision=bfloat16` took 108 seconds
+on JAX and reached 72.3 %. Smaller jobs, for two CPU cores:
 
     python recipes/cifar10.py --views=4 --fraction=0.2 --backbone=tiny --epochs=5
     python recipes/cifar10.py --views=4 --backbone=tiny --epochs=20
 
 The authors train a ResNet-50 for 100 epochs on batches of 128, for any number of views,
-with Adam at a constant 1e-3. Here it is a ResNet-18, on batches of 64 at a rate that
-warms up to 3e-3 and decays: short runs need the steps.
+with Adam at a constant 1e-3. This recipe trains a ResNet-18, on batches of 64 at a
+learning rate that warms up to 3e-3 and decays: short runs need many steps.
 
-Views are made by `RandomViews`, in the training step: the images are small and in
-memory, and no CPU keeps up with an accelerator that trains on 32 x 32 pixels. The
-first of the smaller jobs reached 43.5 % so on TensorFlow; with `--augment=kerascv`,
-43.1 % on JAX and 45.4 % on PyTorch. The second reached 54.5 % in 21 minutes, of which
-training took 18 (TensorFlow); raw pixels give 41.5 %.
+`RandomViews` makes the views in the training step: the images are small and in memory,
+and no CPU keeps up with an accelerator that trains on 32 x 32 pixels. With these views,
+the first of the smaller jobs reached 43.5 % on TensorFlow; with `--augment=kerascv` it
+reached 43.1 % on JAX and 45.4 % on PyTorch. The second reached 54.5 % in 21 minutes, of
+which training took 18 (TensorFlow). Raw pixels reach 41.5 %.
 """
 
 from keras_mvssl.training import Recipe
@@ -38,11 +38,11 @@ RECIPE = Recipe(
     probe_every=5,
 )
 
-# β by projector, of the authors' launch scripts, tuned for pairing="mean" with
-# normalised rows. Rows are not normalised here: standardising makes the loss blind to
-# the scale of features, and the paper does not mention it. On half of the images with 4
-# views they launch 0.01 and 0.0008 for 256 and 8192, on a quarter with 8 views 0.006
-# and 0.0004.
+# β by features of the projector, from the authors' launch scripts, tuned for
+# pairing="mean" with normalised rows. Rows are not normalised here: standardising makes
+# the loss blind to the scale of features, and the paper does not mention normalisation.
+# The authors launch 0.01 and 0.0008 for 256 and 8192 features on half of the images
+# with 4 views, and 0.006 and 0.0004 on a quarter with 8 views.
 VIEWS = {
     2: dict(
         beta={

@@ -1,12 +1,12 @@
-"""Pretrains on CIFAR-100 with 2, 4 or 8 views.
+"""Pretraining on CIFAR-100 with 2, 4 or 8 views.
 
     python recipes/cifar100.py --views=4 --data_dir=~/tensorflow_datasets
 
-TFDS downloads the data set on first use. Probes tell the 100 fine classes apart. Meant
-for one GPU; time and accuracy are not yet run.
+TFDS downloads the data set on first use. Probes tell the 100 fine classes apart. The
+recipe is meant for one GPU, and is not yet run there: time and accuracy are not known.
 
-The paper has no CIFAR-100: settings, augmentation and the authors' β are those of
-`recipes/cifar10.py`, whose images are of the same size, number and origin.
+The paper does not use CIFAR-100: settings, augmentation and the authors' β are those of
+`recipes/cifar10.py`, whose images have the same size, number and origin.
 """
 
 from keras_mvssl.training import Recipe
@@ -26,6 +26,7 @@ RECIPE = Recipe(
     probe_every=5,
 )
 
+# Settings by number of views: β by features of the projector, as in `cifar10.py`.
 VIEWS = {
     2: dict(beta={256: 0.02, 8192: 0.0008}),
     4: dict(beta={256: 0.01, 8192: 0.0004}),

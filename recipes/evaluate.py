@@ -1,9 +1,9 @@
-"""Evaluates a saved encoder with every probe, and exports its features.
+"""Evaluation of a saved encoder with every probe, and export of its features.
 
     python recipes/evaluate.py runs/shapes/encoder.keras --dataset=shapes
 
-Any Keras model from images in [0, 255] to features will do. `--views=8` adds the
-paper's protocol: features averaged over 8 augmented views of an image. On two CPU
+The encoder may be any Keras model from images in [0, 255] to features. `--views=8` adds
+the paper's protocol: features averaged over 8 augmented views of an image. On two CPU
 cores, the encoder of `recipes/shapes.py` takes 20 seconds, with 8 views.
 """
 
@@ -15,32 +15,40 @@ from absl import app
 from absl import flags
 
 import keras_mvssl as mv
-from keras_mvssl.training import results as records
 
 DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    "Name for data.load: shapes, cifar10, folder:PATH, npz:PATH...",
+    "Data set, a name for data.load: shapes, cifar10, folder:PATH, npz:PATH...",
     required=True,
 )
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data, for TFDS.")
-IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Pixels to resize images to.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TFDS data.")
+IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", None, "Pixels that images are resized to."
+)
 VIEWS = flags.DEFINE_integer(
-    "views", None, "Views to average features over, as well.", lower_bound=2
+    "views",
+    None,
+    "Views of an image that features are averaged over, for one more probe.",
+    lower_bound=2,
 )
 BATCH = flags.DEFINE_integer(
     "batch_size", 512, "Images per forward pass.", lower_bound=1
 )
-SEED = flags.DEFINE_integer("seed", 0, "Seed of held-out and of few labels.")
-OUT = flags.DEFINE_string("out", None, "A JSON file for the results.")
+SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of the labels that are held out, and of shares of the labels."
+)
+OUT = flags.DEFINE_string("out", None, "JSON file for the results.")
 EXPORT = flags.DEFINE_string(
     "export_features",
     None,
-    "An npz file for x_train, y_train, x_test and y_test; x_pretrain without labels.",
+    "npz file for the features x_train and x_test with labels y_train and y_test, or "
+    "for x_pretrain where there are no labels.",
 )
 
 
 def main(argv):
+    """Load the encoder and the data, and show and write what the probes find."""
     if len(argv) != 2:
         raise app.UsageError("Name one saved encoder.")
     for flag in (OUT, EXPORT):
@@ -52,22 +60,23 @@ def main(argv):
     results = {}
 
     def show(name, value, form=".1%"):
+        """Keep a result, and print it in this format."""
         results[name] = value
         print(f"{name:40}{value:>10{form}}", flush=True)
 
     if splits.train is None:
         print(f"{splits.name} has no labels, which probes need.")
-        features = _features_alone(encoder, splits.pretrain)
-        _spectrum(features, show)
+        features = _unlabelled_features(encoder, splits.pretrain)
+        _show_spectrum(features, show)
         _export(x_pretrain=features)
     else:
-        _probes(encoder, splits, show)
+        _show_probes(encoder, splits, show)
     if OUT.value:
         results = {"encoder": argv[1], "dataset": splits.name, **results}
-        records.write_json(pathlib.Path(OUT.value), {**results, **records.provenance()})
+        mv.training.write_json(OUT.value, {**results, **mv.training.provenance()})
 
 
-def _probes(encoder, splits, show):
+def _show_probes(encoder, splits, show):
     train, test = (
         mv.evaluation.extract_features(encoder, part, BATCH.value)
         for part in (splits.train, splits.test)
@@ -94,11 +103,11 @@ def _probes(encoder, splits, show):
     for k in (20, 200):
         if k <= len(train[0]):
             show(f"{k} neighbours", mv.evaluation.knn(train, test, k=k).accuracy)
-    _spectrum(train[0], show)
+    _show_spectrum(train[0], show)
     _export(x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1])
 
 
-def _spectrum(features, show):
+def _show_spectrum(features, show):
     found = mv.evaluation.spectrum(features)
     if found.power_law is not None:
         show("alpha", found.power_law.alpha, ".2f")
@@ -107,8 +116,8 @@ def _spectrum(features, show):
     show("participation ratio", found.participation_ratio, ".1f")
 
 
-def _features_alone(encoder, images):
-    """Features of images without labels, float32."""
+def _unlabelled_features(encoder, images):
+    """Return the float32 features of images without labels."""
     if hasattr(images, "element_spec"):
         features = encoder.predict(images.batch(BATCH.value))
     else:
@@ -124,7 +133,7 @@ def _export(**arrays):
 
 
 def _augmentation(size, splits):
-    """Crops and flips, and colours where there are any: those of the defaults."""
+    """Return the default augmentation, without colours where images have none."""
     if splits.image_shape[-1] == 3:
         return mv.views.Augmentation(size=size)
     return mv.views.Augmentation(size=size, saturation=0, hue=0, grayscale=0)

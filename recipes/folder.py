@@ -1,16 +1,16 @@
-"""Pretrains on a folder of your own images.
+"""Pretraining on a folder of your own images.
 
     python recipes/folder.py --data_dir=PATH --image_size=64
 
-Sub-folders are classes, used by the probes alone; without sub-folders the images are
+Sub-folders are classes, which only the probes use; without sub-folders the images are
 unlabelled and there are no probes. Images of several sizes need `--image_size`.
 See `keras_mvssl.data.load` for folders with `train`, `test` and `unlabelled` parts.
 
-Views are made by KerasCV layers in tf.data, beside the decoding of the images and ahead
-of training. On a CPU, or where training waits for them, `--augment=device` is faster.
+KerasCV layers make the views in tf.data, beside the decoding of the images and ahead of
+training. On a CPU, or where training waits for views, `--augment=device` is faster.
 
-The settings are those of `recipes/cifar10.py` but for β, since no one has tuned any on
-your images. Time and accuracy depend on the folder.
+The settings are those of `recipes/cifar10.py` but for β, which no one has tuned on your
+images. Time and accuracy depend on the folder.
 """
 
 from keras_mvssl.training import Recipe
@@ -26,7 +26,8 @@ RECIPE = Recipe(
     probe_every=5,
 )
 
-# β = 4/D, the middle of what the authors tuned on CIFAR-10, for any number of views.
+# β = 4/D, the middle of the values that the authors tuned on CIFAR-10, for any number
+# of views.
 VIEWS = {views: dict(beta={256: 4 / 256}) for views in (2, 4, 8)}
 
 if __name__ == "__main__":

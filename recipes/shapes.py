@@ -1,11 +1,11 @@
-"""Pretrains a tiny ResNet on shapes: the whole pipeline in minutes, on a CPU.
+"""Pretraining of a tiny ResNet on shapes: the whole pipeline in minutes, on a CPU.
 
     python recipes/shapes.py --views=4
 
-Reaches 80.9 % on TensorFlow. Views are made by KerasCV layers, the same on every
-backend. `--augment=device` does as well: with `--seed=0`, 1 and 2 it reached 79.8, 76.3
-and 85.7 %, KerasCV layers 79.9, 76.1 and 83.7 % (TensorFlow, two CPU cores, a later
-version than that of the 80.9 %).
+The run reaches 80.9 % on TensorFlow. KerasCV layers make the views, which are the same
+on every backend. `--augment=device` does as well: with `--seed=0`, 1 and 2 it reached
+79.8, 76.3 and 85.7 %, and KerasCV layers reached 79.9, 76.1 and 83.7 % (TensorFlow, two
+CPU cores, a later version than that of the 80.9 %).
 """
 
 from keras_mvssl.training import Recipe
@@ -22,7 +22,7 @@ RECIPE = Recipe(
     learning_rate=2e-3,
 )
 
-# β = 4/D: no one else has trained on these images. The rest is the same too.
+# β = 4/D for any number of views: no one has tuned β on these images.
 VIEWS = {views: dict(beta={128: 4 / 128}) for views in (2, 4, 8)}
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Pretrains on STL-10 with 2, 4 or 8 views: 96 px, views of 64 px.
+"""Pretraining on STL-10, images of 96 pixels, with 2, 4 or 8 views of 64 pixels.
 
     python recipes/stl10.py --views=4 --data_dir=~/tensorflow_datasets
 
-TFDS downloads the data set (2.6 GB) on first use. Pretrains on the 100,000 unlabelled
-images and the 5,000 of `train`, held in memory (3.3 GB), and probes the whole images
-with `train` and `test`; the ten predefined folds of 1,000 labels are not used. Meant
-for one GPU; time and accuracy are not yet run.
+TFDS downloads the data set (2.6 GB) on first use. The run pretrains on the 100,000
+unlabelled images and the 5,000 of `train`, held in memory (3.3 GB), and probes whole
+images of `train` and `test`; the ten predefined folds of 1,000 labels are not used. The
+recipe is meant for one GPU, and is not yet run there: time and accuracy are not known.
 
-Batches and rate are the authors', who train a ResNet-50 (here: ResNet-18) for 100
-epochs on the unlabelled images alone; Adam's rate is constant there, and warms up and
-decays here.
+Batch size and learning rate are the authors', who train a ResNet-50 (here: a ResNet-18)
+for 100 epochs on the unlabelled images alone. Their learning rate is constant; here it
+warms up and decays.
 """
 
 from keras_mvssl.training import Recipe
@@ -28,10 +28,11 @@ RECIPE = Recipe(
     probe_every=5,
 )
 
-# β by projector, of the authors' launch scripts. For 8 views they have values for a
-# quarter of the images (0.006) and for views of two sizes (0.001 to 0.004) only: these
-# are those of 4 views. On half of the images with 4 views they launch 0.002. Tuned for
-# pairing="mean" with normalised rows; here they are not, as in `cifar10.py`.
+# β by features of the projector, from the authors' launch scripts. For 8 views the
+# authors have values only for a quarter of the images (0.006) and for views of two
+# sizes (0.001 to 0.004): the value here is that of 4 views. On half of the images with
+# 4 views they launch 0.002. The values are tuned for pairing="mean" with normalised
+# rows; here rows are not normalised, as in `cifar10.py`.
 VIEWS = {
     2: dict(
         beta={

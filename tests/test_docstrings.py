@@ -1,5 +1,7 @@
-"""Every public name has an example, and each runs as it stands, with a few objects."""
+"""Every public name has an example that runs, and an entry in the reference."""
 
+import dataclasses
+import inspect
 import re
 import textwrap
 
@@ -11,8 +13,8 @@ import keras_mvssl
 from guides import build
 
 PUBLIC = {f"{module}.{name}": value for module, name, value in build.public_names()}
-# A whole run; a report of two of them.
-SLOW = {"keras_mvssl.training.run", "keras_mvssl.report.write"}
+# Their examples train whole runs, or need such runs.
+WHOLE_RUNS = {"keras_mvssl.training.run", "keras_mvssl.report.write"}
 
 
 def examples_of(value):
@@ -22,7 +24,7 @@ def examples_of(value):
 
 @pytest.fixture
 def names(tmp_path, monkeypatch):
-    """What examples may use: small objects of the kinds that they name."""
+    """Small objects that the examples use, by the names that they have there."""
     monkeypatch.chdir(tmp_path)
     images, labels = keras_mvssl.data.shapes.draw(1024)
     parts = [(images[i : i + 200], labels[i : i + 200]) for i in (0, 200)]
@@ -70,7 +72,7 @@ def test_has_an_example(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(PUBLIC) - SLOW))
+@pytest.mark.parametrize("name", sorted(set(PUBLIC) - WHOLE_RUNS))
 def test_examples_run(name, names):
     for example in examples_of(PUBLIC[name]):
         exec(compile(example, name, "exec"), names)
@@ -86,5 +88,26 @@ def test_examples_of_whole_runs(names):
 
 
 def test_every_module_is_in_the_reference():
-    exported = {f"keras_mvssl.{name}" for name in keras_mvssl.__all__}
-    assert exported - {"keras_mvssl.MultiViewModel"} <= set(build.REFERENCE)
+    exported = {name: getattr(keras_mvssl, name) for name in keras_mvssl.__all__}
+    modules = {value.__name__ for value in exported.values() if inspect.ismodule(value)}
+    assert len(modules) > 8
+    assert modules <= set(build.REFERENCE)
+
+
+def test_every_page_of_the_reference_is_in_the_navigation():
+    pages = {f"reference/{module.split('.')[-1]}.md" for module in build.REFERENCE}
+    navigation = (build.ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"- (reference/.*)", navigation)) == pages
+
+
+def test_the_reference_describes_all_settings_of_recipes():
+    (entry,) = [
+        entry
+        for entry in build.reference()["keras_mvssl.training"]
+        if "heading: keras_mvssl.training.Recipe\n" in entry
+    ]
+    for field in dataclasses.fields(keras_mvssl.training.Recipe):
+        (row,) = re.findall(rf"(?m)^\| `{field.name}` \|.*$", entry)
+        assert field.metadata["help"] in row and row.count(" | ") == 2
+    assert "| **where** | | |\n| `devices` | `None` |" in entry
+    assert "One of `tiny`, `resnet18`, `resnet50`." in entry

@@ -1,4 +1,4 @@
-"""Guides run, are what they were built from, and lead where they say."""
+"""Guides run, are built from their scripts, and their links and commands work."""
 
 import ast
 import json
@@ -15,6 +15,7 @@ from guides import build
 ROOT = helpers.ROOT
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / "recipes" / name / "README.md" for name in ("results", "benchmarks")),
     *(path.with_suffix(".md") for path in build.GUIDES),
 ]
 CAPS = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "2", "MPLBACKEND": "agg"}
@@ -54,7 +55,7 @@ def test_is_in_the_tutobook_form_and_built(path):
     assert len(header["Description"]) <= 100
     code = "\n\n\n".join(content for kind, content in cells if kind == "code")
     assert code.strip() and "```" not in code
-    # No Python in a text: it would not be run.
+    # Python in a text would not be run.
     assert not any("```python" in text for kind, text in cells if kind == "text")
     built = "Run `python guides/build.py`."
     page = build.markdown(path)
@@ -76,12 +77,20 @@ def test_examples_of_extension_are_short():
     assert max(lines.values()) < 25
 
 
+def test_each_failure_of_a_long_run_names_its_tests():
+    page = (ROOT / "guides/long_runs.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\|.*\| ([^|]*\.py`) \|$", page)
+    assert len(rows) > 20
+    for name in re.findall(r"`([^`]+)`", " ".join(rows)):
+        assert (ROOT / "tests" / name).is_file(), name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
     text = outside_fences(page)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if target.startswith(("http://", "https://")):
-            continue  # No network.
+            continue  # Tests do not use the network.
         name, _, anchor = target.partition("#")
         path = page.parent / name if name else page
         assert path.exists(), target
@@ -99,9 +108,9 @@ def anchors(page):
 
 
 def commands(pattern):
-    """Arguments of Python, wherever they are written; any folder for the run.
+    """Return the arguments of Python that match in all pages, without `--workdir`.
 
-    Without those of the README that CI runs in full.
+    Those of the README that CI runs in full are left out.
     """
 
     def find(text):
@@ -120,7 +129,7 @@ ON_RUNS = commands(r"(?:-m keras_mvssl\.report|recipes/evaluate\.py)(?: [^\s`]+)
 
 @pytest.fixture(scope="module")
 def user(tmp_path_factory):
-    """A folder with what the commands speak of."""
+    """Make a folder with the data that the commands name."""
     home = tmp_path_factory.mktemp("user")
     few = {"train": [0, 1] * 200, "test": [0, 1] * 20}
     stand_ins.write_tfds("cifar10", few, home / "tensorflow_datasets")

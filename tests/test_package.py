@@ -1,9 +1,37 @@
+"""Imports stay light, and the package keeps to the rules of its house."""
+
+import ast
+import collections
+import graphlib
 import importlib.util
+import pathlib
+import re
+import statistics
 
 import pytest
 
 import helpers
 import keras_mvssl as mv
+
+PACKAGE = pathlib.Path(mv.__file__).parent
+FILES = {
+    path.relative_to(PACKAGE): path.read_text(encoding="utf-8")
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+TREES = {path: ast.parse(text) for path, text in FILES.items()}
+# The rooms (folders of the package), highest first. A room imports rooms of lower
+# levels, or of its own level as long as there is no cycle.
+LEVELS = [
+    {"training", "report"},
+    {"callbacks"},
+    {"evaluation", "data"},
+    {"models"},
+    {"losses", "views", "optimizers"},
+    {"distribution"},
+    {"_backend", "_internal"},
+]
+ROOMS = set().union(*LEVELS)
+UNCLEAR_START = r"\.py: (What|Who|How|Whether|As|Of|That|It)\b"
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
@@ -39,3 +67,115 @@ def test_all_packages_are_reached_by_their_name():
     result = helpers.run_python("-c", code)
     assert result.returncode == 0, result.stderr
     assert not hasattr(mv, "trainin")
+
+
+def room_of(path):
+    """Return the room of a file; None for a file at the root of the package."""
+    return path.parts[0] if len(path.parts) > 1 else None
+
+
+def imported_names(path, tree):
+    """Yield the full names that a file imports, inside functions too."""
+    package = ("keras_mvssl", *path.parts[:-1])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join([*parents, *filter(None, [node.module])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def imports_between_rooms():
+    """Return each import of another room: `{(room, other): "file imports name"}`."""
+    found = {}
+    for path, tree in TREES.items():
+        for name in imported_names(path, tree):
+            package, _, rest = name.partition(".")
+            other = rest.split(".")[0]
+            other = other if other in ROOMS else "root"
+            if room_of(path) and package == "keras_mvssl" and other != room_of(path):
+                found[room_of(path), other] = f"{path} imports {name}"
+    return found
+
+
+def test_rooms_import_downwards_only():
+    level_of = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+    level_of["root"] = -1  # The root imports rooms: no room may import the root.
+    imports = imports_between_rooms()
+    assert {("training", "report"), ("models", "losses")} <= set(imports)
+    upward = [
+        place
+        for (room, other), place in imports.items()
+        if level_of[other] < level_of[room]
+    ]
+    assert not upward
+    imported = collections.defaultdict(set)
+    for room, other in imports:
+        imported[room].add(other)
+    graphlib.TopologicalSorter(imported).prepare()  # Raises CycleError for a cycle.
+
+
+def test_the_root_holds_rooms_alone():
+    entries = {path for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    folders = {path.name for path in entries if path.is_dir()}
+    assert folders == ROOMS
+    files = {path.name for path in entries if not path.is_dir()}
+    assert files - {"__main__.py"} == {"__init__.py", "py.typed"}
+
+
+def repeated(names):
+    return [name for name, count in collections.Counter(names).items() if count > 1]
+
+
+def test_no_two_modules_have_one_name():
+    modules = [path.stem for path in FILES if not path.stem.startswith("__")]
+    assert not repeated([*modules, *ROOMS])
+
+
+def test_no_two_public_classes_have_one_name():
+    nodes = [node for tree in TREES.values() for node in tree.body]
+    classes = [node.name for node in nodes if isinstance(node, ast.ClassDef)]
+    assert "MultiViewModel" in classes
+    assert not repeated(name for name in classes if not name.startswith("_"))
+
+
+def test_files_can_be_read_in_one_sitting():
+    lengths = {str(path): len(text.splitlines()) for path, text in FILES.items()}
+    assert not {path: length for path, length in lengths.items() if length > 300}
+    assert statistics.median(lengths.values()) <= 110
+
+
+def test_rooms_below_training_know_no_recipe():
+    signatures = [
+        (str(path), ast.unparse(part))
+        for path, tree in TREES.items()
+        if room_of(path) not in (None, "training")
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for part in (node.args, getattr(node, "returns", None) or ast.Tuple([]))
+    ]
+    assert any("projections" in signature for _, signature in signatures)
+    assert not [found for found in signatures if "recipe" in found[1].lower()]
+
+
+def test_the_steps_of_a_run_are_short():
+    lengths = {
+        node.name: node.end_lineno - node.lineno + 1
+        for node in TREES[pathlib.Path("training/run.py")].body
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert max(lengths[name] for name in ("run", "prepare", "train", "finish")) <= 50
+
+
+def test_docstrings_name_their_subject():
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [
+        f"{path}: {ast.get_docstring(node).splitlines()[0]}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, kinds) and ast.get_docstring(node)
+    ]
+    assert len(docstrings) > len(FILES)
+    unclear = [text for text in docstrings if re.search(UNCLEAR_START, text)]
+    assert len(unclear) <= 3, "\n".join(unclear)

@@ -1,4 +1,4 @@
-"""Single-device questions to the backend."""
+"""Functions that depend on the backend, on a single device."""
 
 from keras_mvssl._backend.device import device_name
 from keras_mvssl._backend.device import has_accelerator

@@ -1,4 +1,4 @@
-"""The device that the backend computes on, and versions of its package."""
+"""The device that the backend computes on, and the version of its package."""
 
 import contextlib
 import importlib.metadata
@@ -7,7 +7,7 @@ import keras
 
 
 def device_name():
-    """The kind of device that the backend computes on, e.g. `"cpu"`."""
+    """Return the kind of device that the backend computes on, e.g. `"cpu"`."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -27,7 +27,7 @@ def device_name():
 
 
 def has_accelerator():
-    """Whether the backend computes on a GPU or a TPU (on PyTorch, on CUDA)."""
+    """Return whether the backend computes on a GPU or a TPU (with PyTorch, on CUDA)."""
     if keras.backend.backend() == "torch":
         import torch
 
@@ -40,17 +40,17 @@ def has_accelerator():
 
 
 def tensorflow_for_data():
-    """TensorFlow, for reading data: it takes no accelerator from another backend."""
+    """Return TensorFlow for reading data, kept off the GPUs of another backend."""
     import tensorflow as tf
 
     if keras.backend.backend() != "tensorflow":
-        # It fails where the caller's program has started TensorFlow's devices already.
+        # TensorFlow refuses if the program has already started TensorFlow's devices.
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices([], "GPU")
     return tf
 
 
 def versions():
-    """Versions of Keras and of the backend's package."""
+    """Return the versions of Keras and of the backend's package."""
     backend = keras.backend.backend()
     return {"keras": keras.__version__, backend: importlib.metadata.version(backend)}

@@ -6,8 +6,9 @@ import sys
 
 from keras_mvssl._backend.device import has_accelerator
 
-# Of malloc.h.
+# Parameters of `mallopt`, from malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+# Environment variables with which a user chooses what malloc does with freed memory.
 _MALLOC_VARIABLES = (
     "MALLOC_TRIM_THRESHOLD_",
     "MALLOC_TOP_PAD_",
@@ -17,7 +18,7 @@ _MALLOC_VARIABLES = (
 
 
 def peak_memory():
-    """Bytes of main memory that this process has used at most; None on Windows."""
+    """Return the peak of this process' main memory, in bytes; None on Windows."""
     try:
         import resource
     except ImportError:
@@ -27,21 +28,23 @@ def peak_memory():
 
 
 def keep_freed_memory() -> None:
-    """Makes this process keep the memory that it frees, for the next step of training.
+    """Make this process keep freed memory for the next step of training.
 
-    For PyTorch on a CPU under Linux: by default, glibc gives large blocks back to the
-    system when they are freed, which clears them page by page when the next step asks
-    for them again, and a good part of a step can go there. (TensorFlow keeps them by
-    itself; JAX allocates from threads, for which glibc keeps less.)
+    This is for PyTorch on a CPU under Linux. By default, glibc gives large blocks
+    back to the system when they are freed. The system clears them page by page when the
+    next step asks for them again, which can take a good part of a step. (TensorFlow
+    keeps freed blocks itself. JAX allocates from threads, for which glibc keeps less.)
 
-    Call it before the first step, and after `data_parallel` if you do that: looking for
-    an accelerator starts the backend. It cannot be undone: the process then holds the
-    most that it ever needed, until it ends. `training.run` calls it. It does nothing
-    where there is an accelerator, with another C library, or where the environment has
-    a say: `MALLOC_TRIM_THRESHOLD_` and its like, or `glibc.malloc` in `GLIBC_TUNABLES`.
+    Call this function before the first step, and after `data_parallel` if you call
+    that: looking for an accelerator starts the backend. The change cannot be undone:
+    the process holds the most memory that it ever needed, until the process ends.
+    `training.run` calls this function.
+
+    Nothing changes if there is an accelerator, the C library is not glibc, or the
+    environment sets `MALLOC_TRIM_THRESHOLD_` or a similar variable, or `glibc.malloc`
+    in `GLIBC_TUNABLES`.
 
     Example:
-
     ```python
     keras_mvssl.distribution.keep_freed_memory()
     model.fit(stream, epochs=10)

@@ -1,4 +1,4 @@
-"""Batch normalisation in training on PyTorch, as one operation."""
+"""Batch normalisation on PyTorch as one fused operation, for training."""
 
 import functools
 
@@ -6,42 +6,46 @@ import keras
 
 
 def fuse_batch_normalization(model):
-    """Lets the batch normalisation of a model train in PyTorch's own operation.
+    """Make the batch normalisation of a model train with PyTorch's fused operation.
 
-    Keras computes it from a dozen operations in float32, forward and backward, each of
-    which goes through all activations in memory. The result is the same, up to
-    roundings. It stays with the layers, whose settings and weights do not change.
+    Keras computes batch normalisation by a dozen operations in float32, forward and
+    backward, each of which reads all activations from memory. The fused result is the
+    same, up to rounding. The change stays with the layers, but their settings and
+    weights do not change.
     """
     if keras.backend.backend() != "torch":
         return
     for layer in model._flatten_layers():
         if type(layer) is keras.layers.BatchNormalization and not layer.renorm:
-            layer.call = functools.partial(_call, layer)
+            layer.call = functools.partial(_call_fused, layer)
 
 
-def _is_alone():
+def _is_single_process():
     import torch.distributed as dist
 
     return not dist.is_initialized() or dist.get_world_size() == 1
 
 
-def _call(layer, inputs, training=None, mask=None):
-    def as_keras_does():
+def _call_fused(layer, inputs, training=None, mask=None):
+    def call_keras():
         return type(layer).call(layer, inputs, training=training, mask=mask)
 
-    if not training or not layer.trainable or mask is not None or not _is_alone():
-        return as_keras_does()
+    uses_batch_statistics = training and layer.trainable
+    if not uses_batch_statistics or mask is not None or not _is_single_process():
+        return call_keras()
     import torch
 
-    narrow = inputs.dtype in (torch.float32, torch.bfloat16, torch.float16)
+    is_supported = inputs.dtype in (torch.float32, torch.bfloat16, torch.float16)
     axis = layer.axis % len(inputs.shape)
     count = inputs.shape.numel() // inputs.shape[axis]
     mean = layer.moving_mean.value.detach().clone()
-    if not narrow or mean.dtype != torch.float32 or count < 2 or inputs.is_meta:
-        return as_keras_does()
-    # PyTorch keeps the unbiased variance, Keras the biased one.
-    unbiased = count / (count - 1)
-    variance = layer.moving_variance.value.detach() * unbiased
+    is_supported = is_supported and mean.dtype == torch.float32
+    if not is_supported or count < 2 or inputs.is_meta:
+        return call_keras()
+    # PyTorch updates the moving variance with the unbiased variance of the batch, Keras
+    # with the biased one, which is smaller by this factor.
+    correction = count / (count - 1)
+    variance = layer.moving_variance.value.detach() * correction
     outputs = torch.nn.functional.batch_norm(
         inputs.movedim(axis, 1),
         mean,
@@ -53,5 +57,5 @@ def _call(layer, inputs, training=None, mask=None):
         eps=layer.epsilon,
     )
     layer.moving_mean.assign(mean)
-    layer.moving_variance.assign(variance / unbiased)
+    layer.moving_variance.assign(variance / correction)
     return outputs.movedim(1, axis).to(getattr(torch, layer.compute_dtype))

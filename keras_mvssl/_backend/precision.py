@@ -5,10 +5,10 @@ from keras import ops
 
 
 def matmul(a, b):
-    """Matrix product of float32 tensors, never rounded to TF32 or bfloat16.
+    """Return the product of float32 matrices, never rounded to TF32 or bfloat16.
 
-    Accelerators multiply float32 matrices in lower precision where they are allowed
-    to (on TPUs by default). That is fine for an encoder and wrong for the
+    Accelerators multiply float32 matrices in lower precision if they are allowed to
+    (TPUs are by default). Lower precision is fine for an encoder, but wrong for the
     correlations of a loss, which subtract sums of nearly equal size.
 
     Args:
@@ -29,8 +29,8 @@ def matmul(a, b):
 
 
 def _may_round():
-    # Neither backend can ask for precision product by product: TensorFlow's and
-    # torch's switches are global, and a gradient runs after a switch was set back.
+    # TensorFlow and PyTorch can set the precision only globally, not for one product.
+    # A gradient is computed after such a switch would have been set back.
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

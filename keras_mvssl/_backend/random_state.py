@@ -1,12 +1,12 @@
-"""Random numbers of the backend that Keras does not keep."""
+"""State of the backend's random numbers that Keras does not keep."""
 
 import keras
 
 
 def random_state():
-    """The state of random numbers outside of Keras, `{name: array}`.
+    """Return the state of random numbers outside of Keras, `{name: array}`.
 
-    On PyTorch, dropout draws from its global generators.
+    With PyTorch, dropout draws from PyTorch's global generators.
     """
     if keras.backend.backend() != "torch":
         return {}
@@ -19,7 +19,7 @@ def random_state():
 
 
 def set_random_state(state):
-    """Goes on with random numbers from what `random_state` returned."""
+    """Restore a state that `random_state` returned."""
     if keras.backend.backend() != "torch":
         return
     import torch

@@ -1,4 +1,4 @@
-"""Tensors of the backend: their values, and checks of shapes in graphs."""
+"""Values of the backend's tensors, and checks of tensors in graphs."""
 
 import sys
 
@@ -7,12 +7,12 @@ from keras import ops
 
 
 def value_of(variable):
-    """The value of a variable or a tensor as NumPy, also of one on several devices."""
+    """Return a variable or tensor as a NumPy array, also from several devices."""
     return ops.convert_to_numpy(ops.convert_to_tensor(variable))
 
 
 def is_concrete(x):
-    """Whether the values of a tensor are known now, not only in a compiled function."""
+    """Return whether a tensor has values now, not only once its graph runs."""
     if isinstance(x, keras.KerasTensor):
         return False
     if keras.backend.backend() == "jax":
@@ -27,19 +27,19 @@ def is_concrete(x):
 
 
 def require_rows(x, minimum, message):
-    """Checks the first axis of `x`, when it is known: now, or as the graph runs.
+    """Check that a tensor has enough rows, now or when its graph runs.
 
     Args:
         x: A tensor.
-        minimum: int. The fewest rows.
-        message: What to say.
+        minimum: int. The smallest number of rows.
+        message: The start of the error message.
 
     Returns:
-        `x`, to be used from here on.
+        `x` with the check attached, to be used in place of `x`.
 
     Raises:
-        ValueError: For too few rows of a known shape. With TensorFlow, a shape that
-            is unknown while tracing raises `InvalidArgumentError` as it runs.
+        ValueError: If the number of rows is known and too small. If TensorFlow learns
+            the number only when the graph runs, `InvalidArgumentError` is raised then.
     """
     rows = x.shape[0]
     if rows is not None:
@@ -58,10 +58,10 @@ def require_rows(x, minimum, message):
 
 
 def refuse_foreign_graph(x, message):
-    """Refuses a tensor in a graph of TensorFlow when the backend is another one.
+    """Refuse a tensor of a TensorFlow graph if the backend is not TensorFlow.
 
     Raises:
-        ValueError: With this message.
+        ValueError: With `message` as its start.
     """
     if keras.backend.backend() == "tensorflow" or "tensorflow" not in sys.modules:
         return

@@ -1,1 +1,1 @@
-"""Checks, files and progress that several rooms share."""
+"""Checks, file writing, progress bars and the stream version, for all subpackages."""

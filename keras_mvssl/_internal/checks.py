@@ -1,14 +1,14 @@
-"""Checks of input that several packages share."""
+"""Checks of images and labels that several subpackages share."""
 
 import numpy as np
 
 
 def check_pixels(images, name="images"):
-    """Refuses an array of images that are not in [0, 255].
+    """Check that all pixels of an array of images are in [0, 255].
 
     Args:
         images: Array-like of any shape, integer or float.
-        name: What to call it in the error.
+        name: Name of the array in the error message.
 
     Raises:
         ValueError: For values outside [0, 255], values that are not finite, or float
@@ -32,7 +32,7 @@ def check_pixels(images, name="images"):
 
 
 def check_range(low, high, name="images"):
-    """Raises ValueError if the smallest and the largest pixel are not in [0, 255]."""
+    """Check that the smallest and the largest pixel are in [0, 255]."""
     if not (low >= 0 and high <= 255):
         raise ValueError(
             f"`{name}` must be within [0, 255], before any normalisation: the encoder "
@@ -41,22 +41,22 @@ def check_range(low, high, name="images"):
 
 
 def check_labelled(data, name):
-    """Refuses data that is not labelled images or features.
+    """Check that `data` consists of labelled images or labelled features.
 
     Args:
         data: `(inputs, labels)` arrays, or a `tf.data.Dataset` of such pairs.
-        name: What to call it in the error.
+        name: Name of the data in the error message.
 
     Raises:
-        ValueError: For anything else, counts that differ, labels that are not whole
-            numbers of at least 0, or inputs outside [0, 255] where they are images.
+        ValueError: For anything else, numbers of inputs and labels that differ, labels
+            that are not whole numbers of at least 0, or images outside [0, 255].
     """
     if hasattr(data, "element_spec"):
         spec = data.element_spec
         is_pair = isinstance(spec, tuple) and len(spec) == 2
         if not is_pair or [part.shape.rank for part in spec] != [3, 0]:
             raise ValueError(
-                f"`{name}` must be a data set of single (image, label), of shapes "
+                f"`{name}` must be a data set of pairs (image, label) of shapes "
                 f"(H, W, C) and (), not batched. Received: element_spec={spec}"
             )
         return
@@ -73,8 +73,8 @@ def check_labelled(data, name):
         )
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f"The labels of `{name}` must be whole numbers; numpy.unique(labels, "
-            "return_inverse=True)[1] makes them of names. "
+            f"The labels of `{name}` must be whole numbers. To turn names into "
+            "numbers, use numpy.unique(labels, return_inverse=True)[1]. "
             f"Received: labels.dtype={labels.dtype}"
         )
     if labels.min() < 0:
@@ -87,10 +87,11 @@ def check_labelled(data, name):
 
 
 def check_classes(train_labels, test_labels):
-    """Refuses labels that a classifier cannot be fitted to and tested with.
+    """Check that a classifier can be fitted to and tested with these labels.
 
     Raises:
-        ValueError: For fewer than two classes, or a test label that is not in train.
+        ValueError: For fewer than two classes in `train_labels`, or a test label that
+            does not occur there.
     """
     classes = np.unique(train_labels)
     if len(classes) < 2:

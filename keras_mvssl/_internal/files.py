@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and files that training can go on without."""
+"""Atomic writes of files, and failures to write that become warnings."""
 
 import contextlib
 import json
@@ -8,23 +8,25 @@ import warnings
 
 
 @contextlib.contextmanager
-def whole(path):
-    """A path to write a file to, which then gets its name at once or not at all.
+def atomic_write(path):
+    """Write a file under a temporary name that becomes `path` once it is complete.
 
-    Its folder is made. The suffix of the name stays, which some writers go by.
+    Yields the temporary path, which keeps the suffix of `path`: some writers choose
+    their format by the suffix. The parent folder is created. After an exception, `path`
+    is as it was before.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".unfinished-{path.name}")
     yield unfinished
-    sync(unfinished)
+    flush_to_disk(unfinished)
     os.replace(unfinished, path)
 
 
-def sync(path):
-    """Waits until a file or a folder is on the disk."""
+def flush_to_disk(path):
+    """Wait until a file or a folder is on the disk."""
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders.
+        return  # Windows cannot open folders.
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -33,8 +35,8 @@ def sync(path):
 
 
 @contextlib.contextmanager
-def or_warn(path, errors=OSError):
-    """Turns a failure to write, e.g. to a full disk, into a warning."""
+def warn_on_error(path, errors=OSError):
+    """Turn a failure to write `path`, e.g. to a full disk, into a warning."""
     try:
         yield
     except errors as error:
@@ -44,17 +46,16 @@ def or_warn(path, errors=OSError):
 
 
 def write_json(path, content) -> None:
-    """Write a dict to a JSON file, which is there whole or not at all.
+    """Write a dict to a JSON file, completely or not at all.
 
     Args:
-        path: The file. Its folder is made.
-        content: A dict that JSON can hold.
+        path: The file. Its parent folder is created.
+        content: A dict of values that JSON can represent.
 
     Example:
-
     ```python
     keras_mvssl.training.write_json("found.json", {"accuracy": 0.8})
     ```
     """
-    with whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Progress bars: one line that moves on a terminal, one line at the end elsewhere."""
+"""Progress bars: a moving line on a terminal, a single line at the end elsewhere."""
 
 import sys
 
@@ -6,10 +6,10 @@ import keras
 
 
 def verbosity():
-    """Keras' `verbose` for where the output goes."""
+    """Return the `verbose` argument of Keras that suits the standard output."""
     return 1 if sys.stdout.isatty() else 2
 
 
 def bar(total, unit):
-    """A `keras.utils.Progbar`; call its `update(done)`."""
+    """Return a `keras.utils.Progbar`, to be moved by `bar.update(done)`."""
     return keras.utils.Progbar(total, unit_name=unit, verbose=verbosity())

@@ -1,21 +1,23 @@
-"""The version of what the same settings compute."""
+"""The version of the numbers that the package computes from given settings."""
 
-# Raised whenever the same settings would give other views, another order, subset,
-# pixels, default loss or network. Each entry of CHANGES says what it changed.
+# Increased by one whenever the same settings would give other views, another order,
+# subset, pixels, default loss or network.
 STREAM_VERSION = 1
+# What each version changed, from version 2 on: {version: text for the error message}.
 CHANGES: dict[int, str] = {}
 
 
 def check_stream_version(content, place):
-    """Refuse to go on with a run of another version.
+    """Refuse to continue a run of another stream version.
 
     Args:
-        content: A dict that was written with the run; without `stream_version` it is
-            of version 1.
-        place: What was read, for the error, e.g. `"workdir=runs/first"`.
+        content: A dict that was saved with the run. Without an entry `stream_version`,
+            the run is of version 1.
+        place: The source of `content`, for the error message, e.g.
+            `"workdir=runs/first"`.
 
     Raises:
-        ValueError: For another version, with what changed.
+        ValueError: For another version. The message lists what changed since.
     """
     found = content.get("stream_version", 1)
     if found == STREAM_VERSION:
@@ -23,9 +25,10 @@ def check_stream_version(content, place):
     changes = [text for version, text in sorted(CHANGES.items()) if version > found]
     changed = f" Since then: {'; '.join(changes)}." if changes else ""
     raise ValueError(
-        "The run was begun by a version of keras_mvssl that computes something else "
-        f"from the same settings, and cannot go on.{changed} Begin it anew in another "
-        "folder, or go on with the version that it was begun with. Its `encoder.keras` "
-        f"still loads. Received: {place}, with stream_version={found}, where this "
+        "The run was started by a version of keras_mvssl that computes other numbers "
+        f"from the same settings, and cannot be continued.{changed} Start the run "
+        "again in another folder, or continue with the version of keras_mvssl that "
+        "started it. The `encoder.keras` of the run still loads. "
+        f"Received: {place}, with stream_version={found}, where this "
         f"version has {STREAM_VERSION}"
     )

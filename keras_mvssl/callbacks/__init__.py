@@ -1,10 +1,10 @@
-"""What is looked at while `fit` runs."""
+"""Callbacks that measure, save and show a training while `fit` runs."""
 
 from keras_mvssl.callbacks.checkpoint import Checkpoint
-from keras_mvssl.callbacks.checkpoint import Interrupted
 from keras_mvssl.callbacks.divergence import DivergenceError
 from keras_mvssl.callbacks.divergence import StopOnDivergence
 from keras_mvssl.callbacks.eigenspectrum import Spectrum
+from keras_mvssl.callbacks.interrupted import Interrupted
 from keras_mvssl.callbacks.knn_probe import KNNProbe
 from keras_mvssl.callbacks.linear_probe import LinearProbe
 from keras_mvssl.callbacks.metrics_csv import MetricsCSV

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: whole or not there, with checksums."""
+"""Folder of checkpoints, each of which is complete or absent, with checksums."""
 
 import dataclasses
 import hashlib
@@ -7,41 +7,42 @@ import pathlib
 import shutil
 import warnings
 
-from keras_mvssl._internal.files import sync
+from keras_mvssl._internal.files import flush_to_disk
 
 MANIFEST = "manifest.json"
-# Of the files of a run. Larger for files that this version could not read.
+# Version of the format of a run's files. Raised when they change so that earlier
+# versions of keras_mvssl cannot read them.
 FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """A folder of checkpoints, each a folder `step-N` with a manifest of its files.
+    """Folder of checkpoints, each a folder `step-N` with a manifest of its files.
 
     Attributes:
-        path: The folder. It is made when the first checkpoint is.
-        keep: int >= 1. How many of the latest are kept.
+        path: The folder, which is made together with the first checkpoint.
+        keep: int >= 1. Number of latest checkpoints that are kept.
     """
 
     path: pathlib.Path
     keep: int = 2
 
-    def save(self, step, write, spare=None):
-        """Adds a checkpoint, and removes those that are no longer kept.
+    def save(self, step, write, best=None):
+        """Add a checkpoint, and remove checkpoints that are no longer kept.
 
-        Its files are written into a folder of another name, synced to the disk, and
-        renamed: whenever the process ends, the checkpoints that there are are whole.
+        The files are written into a folder of another name, synced to the disk, and
+        the folder is renamed: whenever the process ends, every checkpoint is complete.
 
         Args:
-            step: int. Steps of training behind it.
-            write: Function that writes the files into a folder that it is given.
-            spare: Step of a checkpoint to be kept in any case.
+            step: int. Number of training steps done.
+            write: Function that writes the files into the folder that it is given.
+            best: Optional step of the best checkpoint, which is kept in any case.
 
         Raises:
-            OSError: As of writing; the other checkpoints are as they were.
+            OSError: For a failure to write, which leaves other checkpoints unchanged.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        self._sweep()
+        self._remove_leftovers()
         unfinished = self.path / f".unfinished-{step}"
         unfinished.mkdir()
         try:
@@ -54,31 +55,34 @@ class Folder:
             }
             (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2))
             for file in (*unfinished.iterdir(), unfinished):
-                sync(file)
+                flush_to_disk(file)
             self._remove(step)
-            unfinished.rename(self._of(step))
-            sync(self.path)
+            unfinished.rename(self._path_of(step))
+            flush_to_disk(self.path)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
-        kept = {*self.steps()[-self.keep :], spare}
+        kept = {*self.steps()[-self.keep :], best}
         for other in self.steps():
             if other not in kept:
                 self._remove(other)
 
     def steps(self):
-        """The steps of the checkpoints that there are, in order."""
+        """Return the steps of the existing checkpoints, in ascending order."""
         found = self.path.glob("step-*") if self.path.is_dir() else ()
         return sorted(int(p.name[5:]) for p in found if p.name[5:].isdecimal())
 
     def latest(self):
-        """The folder of the latest whole checkpoint, or None; warns of damaged ones.
+        """Return the folder of the latest intact checkpoint, or None.
+
+        Each damaged checkpoint that is passed over gives a warning.
 
         Raises:
-            ValueError: For one that a newer version has written.
+            ValueError: For a checkpoint that a newer version of keras_mvssl has
+                written.
         """
         for step in reversed(self.steps()):
-            folder = self._of(step)
+            folder = self._path_of(step)
             try:
                 manifest = json.loads((folder / MANIFEST).read_text())
                 newer = manifest["format"] > FORMAT
@@ -105,26 +109,26 @@ class Folder:
         return None
 
     def set_aside_after(self, step):
-        """Takes those of later steps, which are damaged, out of the way."""
+        """Rename the checkpoints after a step, which are damaged, to `damaged-N`."""
         for later in self.steps():
             if later > step:
                 aside = self.path / f"damaged-{later}"
-                shutil.rmtree(aside, ignore_errors=True)  # of an earlier time
-                self._of(later).rename(aside)
+                shutil.rmtree(aside, ignore_errors=True)  # from an earlier start
+                self._path_of(later).rename(aside)
 
-    def _of(self, step):
+    def _path_of(self, step):
         return self.path / f"step-{step:09d}"
 
     def _remove(self, step):
-        """Never leaves half a checkpoint under the name of a whole one."""
-        folder = self._of(step)
+        # Renamed first, so that a kill leaves no half checkpoint under its name.
+        folder = self._path_of(step)
         if folder.exists():
             gone = self.path / f".removed-{step}"
             folder.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
 
-    def _sweep(self):
-        """Removes what an earlier process did not finish."""
+    def _remove_leftovers(self):
+        """Remove folders that an earlier process did not finish writing or removing."""
         for left in (*self.path.glob(".unfinished-*"), *self.path.glob(".removed-*")):
             shutil.rmtree(left, ignore_errors=True)
 

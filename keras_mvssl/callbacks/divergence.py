@@ -1,4 +1,4 @@
-"""The end of a training that cannot be saved any more."""
+"""Callback that ends a training whose loss is no longer finite."""
 
 import math
 
@@ -10,20 +10,20 @@ from keras_mvssl.callbacks.lazy_logs import LazyLogs
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Ends training when a loss was not finite, saying where it was.
+    """Callback that ends training when a loss is not finite, and names the step.
 
-    In `training.fit`, which looks at losses twice a second and before each checkpoint,
-    so that the device does not wait for Python, it is that much later. With the loss
-    scale of float16, steps whose gradients overflow are skipped: that is
-    how it finds its scale. They are counted, in `logs["skipped_steps"]`, and no
-    divergence. List it before `Checkpoint`: what has diverged is not saved.
+    In `training.fit`, training ends a little later: to not let the device wait for
+    Python, losses are read only twice a second and before each checkpoint. With the
+    loss scale of float16, steps whose gradients overflow are skipped, by which the
+    scale is found; these steps are counted in `logs["skipped_steps"]`, and are no
+    divergence. List the callback before `Checkpoint`, so that a training that has
+    diverged is not saved.
 
     Raises:
         DivergenceError: From `fit`, with the step, the learning rate, the last finite
             terms of the loss, and what to try.
 
     Example:
-
     ```python
     model.fit(stream, callbacks=[keras_mvssl.callbacks.StopOnDivergence()])
     ```
@@ -31,25 +31,25 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self._finite = {}
-        self._unseen = []  # steps and their logs
+        self._last_finite = {}
+        self._unseen = []  # (batch, logs) of steps whose loss was not read yet
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
-        self._finite, self._unseen = {}, []
+        self._last_finite, self._unseen = {}, []
 
     def on_train_batch_end(self, batch, logs=None):
         self._unseen.append((batch, logs))
         if isinstance(logs, LazyLogs):
             return
-        # Logs are means of the epoch: one that is not finite stays so.
+        # Logs are running means of the epoch: once not finite, they stay so.
         if not math.isfinite(logs["loss"]):
             self._stop()
-        self._finite, self._unseen = logs, []
+        self._last_finite, self._unseen = logs, []
 
     def _stop(self):
         batch, logs = next(x for x in self._unseen if not math.isfinite(x[1]["loss"]))
-        before = [self._finite, *(x for i, x in self._unseen if i < batch)][-1]
+        before = [self._last_finite, *(x for i, x in self._unseen if i < batch)][-1]
         steps = self.params.get("steps") or 0
         rate = float(_backend.value_of(self.model.optimizer.learning_rate))
         terms = ", ".join(f"{name} {x:.4g}" for name, x in before.items())
@@ -66,16 +66,16 @@ class StopOnDivergence(keras.callbacks.Callback):
         if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             return
         steps = (epoch + 1) * self.params["steps"]
-        # Steps not skipped; the public `iterations` counts changes of weights.
+        # The private counter, of steps that were not skipped: the public `iterations`
+        # counts changes of weights.
         made = _backend.value_of(optimizer.inner_optimizer._iterations)
         logs["skipped_steps"] = steps - int(made)
 
 
 class DivergenceError(ArithmeticError):
-    """Training that went to infinity, or to no number.
+    """Error of a training whose loss or variables became infinite or NaN.
 
     Example:
-
     ```python
     watch = keras_mvssl.callbacks.StopOnDivergence()
     try:
@@ -87,7 +87,11 @@ class DivergenceError(ArithmeticError):
 
 
 def check_finite(model, step):
-    """Raises DivergenceError for weights, or moments, that are not finite."""
+    """Check that all variables of a model and of its optimizer are finite.
+
+    Raises:
+        DivergenceError: With the name of the first variable that is not finite.
+    """
     for variable in (*model.variables, *model.optimizer.variables):
         value = _backend.value_of(variable)
         if value.dtype.kind == "f" and not np.isfinite(value).all():

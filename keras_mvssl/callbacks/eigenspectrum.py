@@ -1,4 +1,4 @@
-"""The eigenspectrum during training, and a warning of collapse."""
+"""Callback that measures the eigenspectrum, and warns of collapse."""
 
 import warnings
 
@@ -17,39 +17,40 @@ from keras_mvssl.models.multi_view_model import EVALUATION_STEP
 
 
 class Spectrum(keras.callbacks.Callback):
-    """Measures the spectrum of features and projections at the end of epochs.
+    """Callback that measures the spectrum of features and projections after epochs.
 
-    Into the logs go, of the encoder's features of clean images: `alpha` and its
+    Entries in the logs for the encoder's features of clean images: `alpha` and its
     `alpha_r_squared` (where there are enough directions), `rankme`, `effective_rank`,
-    and `feature_std`, the mean over features. And of the projections of views, exactly
-    as the loss takes its statistics (`loss.prepare`, e.g. standardised), but with batch
-    normalisation in inference mode: `projection_rankme` and
-    `projection_effective_rank`. Warns once, from the second measurement on, when the
-    projections use few directions: collapse.
+    and `feature_std`, the mean of the features' standard deviations.
+
+    Entries for the projections of views: `projection_rankme` and
+    `projection_effective_rank`. Projections are prepared as the loss prepares them for
+    its statistics (`loss.prepare`, e.g. standardised), but with batch normalisation in
+    inference mode. From the second measurement on, the callback warns once when the
+    projections use few directions, which is called collapse.
 
     Args:
-        images: `(N, H, W, C)`, in [0, 255]. Some hundreds at least; as many as there
-            are features, or better ten times that, for `alpha`.
-        views: Optional `(B, V, h, w, C)`: views of some images, for the projections.
-            Not needed for models with `RandomViews`, which make them of the first 256
+        images: `(N, H, W, C)`, in [0, 255]. At least some hundreds; for `alpha` as many
+            as there are features, or better ten times as many.
+        views: Optional `(B, V, h, w, C)`, views of some images, for the projections.
+            Not needed for models with `RandomViews`, which make views of the first 256
             of `images`.
-        every: int >= 1. Epochs between measurements; the last epoch always has one.
+        every: int >= 1. Epochs between measurements; the last epoch is always measured.
         batch_size: int. Images per forward pass.
 
     Attributes:
-        latest: The latest result of `evaluation.spectrum`, of the features.
+        latest: The latest result of `evaluation.spectrum` for the features, or None.
 
     Example:
-
     ```python
     spectrum = keras_mvssl.callbacks.Spectrum(splits.test[0][:5000])
     model.fit(stream, epochs=10, callbacks=[spectrum])
     ```
     """
 
-    # Share of the directions below which projections count as collapsed.
+    # Projections that use a smaller share of their directions count as collapsed.
     COLLAPSE_SHARE = 0.05
-    # Images whose views are projected.
+    # Number of images whose views are projected.
     PROJECTED_IMAGES = 256
 
     def __init__(
@@ -100,15 +101,15 @@ class Spectrum(keras.callbacks.Callback):
         if "projection_effective_rank" in found:
             self._measured += 1
             dim = self.model.projector.output_shape[-1]
-            self._warn(found["projection_effective_rank"], dim)
+            self._warn_of_collapse(found["projection_effective_rank"], dim)
 
     def measure(self) -> dict[str, float]:
-        """Measures now: sets `latest`, and returns the entries for the logs."""
+        """Measure the spectrum, set `latest`, and return the entries for the logs."""
         self.latest, found = distribution.once(self._measure)
         return found
 
     def _measure(self):
-        """The spectrum of the features, and entries for the logs."""
+        """Return the spectrum of the features, and the entries for the logs."""
         labels = np.zeros(len(self.images), int)
         features, _ = evaluation.extract_features(
             self.model.encoder, (self.images, labels), self.batch_size
@@ -144,7 +145,7 @@ class Spectrum(keras.callbacks.Callback):
             projections = ops.convert_to_numpy(model.loss.prepare(projections))
         return projections
 
-    def _warn(self, rank, dim):
+    def _warn_of_collapse(self, rank, dim):
         few = max(2.0, self.COLLAPSE_SHARE * dim)
         if rank >= few or self._measured < 2 or self._warned or dim < 4:
             return

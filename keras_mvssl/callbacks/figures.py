@@ -1,4 +1,4 @@
-"""The pictures of a report, as PNG."""
+"""Pictures of a report, as PNG bytes."""
 
 import io
 
@@ -9,18 +9,20 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_mvssl.evaluation.spectrum import power_law
 
+# Size of a figure in inches, and its pixels per inch.
 _WIDTH, _HEIGHT, _DPI = 4.6, 3.2, 110
-_BESIDE = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+_LEGEND_BESIDE = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
 
 
 def curves(series, x_label, y_label, percent=False, levels=None):
-    """Lines over a common axis.
+    """Draw lines over a common axis.
 
     Args:
         series: `{label: (x values, y values)}`.
-        x_label, y_label: Titles of the axes.
+        x_label: Title of the x axis.
+        y_label: Title of the y axis.
         percent: Whether y values are shares, shown in percent.
-        levels: Optional `{label: y value}` to compare with, drawn dotted.
+        levels: Optional `{label: y value}` to compare with, drawn as dotted lines.
     """
     figure, axis = _axis()
     levels = levels or {}
@@ -40,10 +42,10 @@ def curves(series, x_label, y_label, percent=False, levels=None):
 
 
 def spectra(eigenvalues):
-    """Eigenvalues against their rank, log-log, with the fitted power laws.
+    """Draw eigenvalues against their rank, log-log, with the fitted power laws.
 
     Args:
-        eigenvalues: `{label: eigenvalues}`.
+        eigenvalues: `{label: eigenvalues}`, largest first.
     """
     figure, axis = _axis()
     lines, labels = [], []
@@ -58,7 +60,7 @@ def spectra(eigenvalues):
             fitted = np.arange(law.ranks[0], law.ranks[1] + 1)
             line = np.exp(law.intercept) * fitted**-law.alpha
             axis.plot(fitted, line, color=f"C{i}", linestyle="--", linewidth=1)
-        except ValueError:  # too few directions for a line
+        except ValueError:  # There are too few eigenvalues to fit.
             pass
         lines += axis.plot(rank, values, color=f"C{i}", linewidth=1.5)
         labels.append(label)
@@ -68,13 +70,13 @@ def spectra(eigenvalues):
 
 
 def scatter(points, labels, names, shares):
-    """A map of features by class.
+    """Draw a map of features, coloured by class.
 
     Args:
         points: `(N, 2)`.
         labels: `(N,)` ints, or None.
         names: `{label: name}`.
-        shares: Shares of the variance of the two axes.
+        shares: Shares of the variance that the two axes explain.
     """
     figure, axis = _axis()
     if labels is None:
@@ -92,15 +94,15 @@ def scatter(points, labels, names, shares):
     )
     if names and len(classes) <= 20:
         texts = [names.get(label, label) for label in classes]
-        _legend(axis, dots, texts, markerscale=3, **_BESIDE)
+        _legend(axis, dots, texts, markerscale=3, **_LEGEND_BESIDE)
     return _png(figure)
 
 
 def confusion(counts, names):
-    """Shares of each class that are predicted as each.
+    """Draw the shares of each class that are predicted as each class.
 
     Args:
-        counts: `(classes, classes)`, by class and by prediction.
+        counts: `(classes, classes)`, numbers of images by class and by prediction.
         names: Names of the classes.
     """
     figure, axis = _axis(height=_WIDTH)
@@ -125,7 +127,11 @@ def confusion(counts, names):
 
 
 def bars(seconds):
-    """Where time went, `{label: {part: seconds}}`, a stacked bar for each label."""
+    """Draw the time that parts took, a stacked bar for each label.
+
+    Args:
+        seconds: `{label: {part: seconds}}`.
+    """
     figure, axis = _axis(height=0.7 + 0.4 * len(seconds), width=2 * _WIDTH)
     parts = list(dict.fromkeys(part for row in seconds.values() for part in row))
     left = np.zeros(len(seconds))
@@ -137,12 +143,12 @@ def bars(seconds):
     axis.set_yticks(range(len(seconds)), list(seconds), fontsize=8, parse_math=False)
     axis.invert_yaxis()
     axis.set(xlabel="seconds")
-    _legend(axis, drawn, parts, **_BESIDE)
+    _legend(axis, drawn, parts, **_LEGEND_BESIDE)
     return _png(figure)
 
 
 def picture(pixels, scale=1):
-    """A uint8 array `(h, w, 3)` as PNG, enlarged without smoothing."""
+    """Return a uint8 array `(h, w, 3)` as PNG, enlarged `scale` times, not smoothed."""
     from PIL import Image
 
     image = Image.fromarray(pixels)
@@ -160,12 +166,12 @@ def _axis(width=_WIDTH, height=_HEIGHT):
 
 
 def _legend(axis, drawn, labels, **style):
-    # Given one by one: matplotlib leaves out labels that begin with an underscore.
+    # Lines are given explicitly, as matplotlib else omits labels that begin with "_".
     if not any(labels):
         return
     legend = axis.legend(drawn, [str(x) for x in labels], fontsize=7, **style)
     for text in legend.get_texts():
-        text.set_parse_math(False)  # A name with dollar signs is a name.
+        text.set_parse_math(False)  # Dollar signs in names are no formulas.
 
 
 def _png(figure):

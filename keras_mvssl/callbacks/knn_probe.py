@@ -1,4 +1,4 @@
-"""The k-nearest-neighbour probe during training."""
+"""Callback that probes the encoder by nearest neighbours."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,17 +9,16 @@ from keras_mvssl.evaluation import knn
 
 
 class KNNProbe(Probe):
-    """Evaluates the frozen encoder by its nearest neighbours at the end of epochs.
+    """Callback that evaluates the frozen encoder by nearest neighbours after epochs.
 
-    As `LinearProbe`, with `evaluation.knn`: the accuracy goes into
-    `logs["knn_accuracy"]`.
+    The callback works as `LinearProbe` does, but with `evaluation.knn`; the accuracy
+    goes into `logs["knn_accuracy"]`.
 
     Args:
-        train, test, every, batch_size, views: As of `LinearProbe`.
-        k: int. Neighbours that vote.
+        train, test, every, batch_size, views: Same as in `LinearProbe`.
+        k: int. Number of neighbours that vote.
 
     Example:
-
     ```python
     linear = keras_mvssl.callbacks.LinearProbe(splits.train, splits.test)
     neighbours = keras_mvssl.callbacks.KNNProbe(splits.train, splits.test, k=20)
@@ -40,7 +39,7 @@ class KNNProbe(Probe):
         check_counts(k=k)
         if not hasattr(train, "element_spec") and k > len(train[0]):
             raise ValueError(
-                f"`k` must be at most {len(train[0])}, the training images. "
+                f"`k` must be at most {len(train[0])}, the number of training images. "
                 f"Received: k={k}"
             )
         self.k = k

@@ -1,4 +1,4 @@
-"""Logs that stay on the device until someone reads them."""
+"""Logs that stay on the device until their values are read."""
 
 import keras
 import numpy as np
@@ -7,11 +7,12 @@ from keras_mvssl import _backend
 
 
 class LazyLogs(dict):
-    """The logs of a step as Keras gives them, whose values turn to floats when read."""
+    """Logs of a step from Keras, whose values become floats when first read."""
 
     _fetched = False
 
     def fetch(self):
+        """Turn all values into floats, for which the device must finish its work."""
         if not self._fetched:
             self._fetched = True
             for name, value in super().items():
@@ -35,7 +36,7 @@ class LazyLogs(dict):
         return super().values()
 
     def __iter__(self):
-        # With one of its own, `dict(logs)` goes through the methods above.
+        # Where a subclass defines this, `dict(logs)` goes through the methods above.
         return super().__iter__()
 
     def __repr__(self):

@@ -1,4 +1,4 @@
-"""The linear probe during training."""
+"""Callback that probes the encoder with a linear classifier."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,37 +9,40 @@ from keras_mvssl.evaluation.linear import check_settings
 
 
 class LinearProbe(Probe):
-    """Evaluates the frozen encoder with a linear classifier at the end of epochs.
+    """Callback that evaluates the frozen encoder with a linear classifier.
 
-    The accuracy on `test` of a classifier fitted to the features of `train` goes into
-    `logs["probe_accuracy"]`, for `History`, `MetricsCSV`, `TensorBoard` and
-    `ModelCheckpoint` (list those after it; Keras' CSVLogger keeps it where every epoch
-    has one). The model, its optimizer and its random
-    state are left as they are. Both data sets are the callback's own: what the model is
-    trained on needs no labels. Probes of the same data share its features.
+    At the end of epochs, a classifier is fitted to the features of `train`. Its
+    accuracy on `test` goes into `logs["probe_accuracy"]`, for `History`, `MetricsCSV`,
+    `TensorBoard` and `ModelCheckpoint`; list these after the probe. Keras' CSVLogger
+    writes the accuracy only where every epoch has one. The model, its optimizer and its
+    random state are left as they are. Both data sets belong to the callback: the data
+    that the model is trained on needs no labels. Probes of the same data share its
+    features.
 
     Args:
         train: Labelled images to fit the classifier to: `(images, labels)` arrays,
             `(N, H, W, C)` in [0, 255] and `(N,)` ints, or a `tf.data.Dataset` of
             single `(image, label)`.
-        test: Labelled images to test it on.
-        every: int >= 1. Epochs between probes; the last epoch always has one, also
+        test: Labelled images to test the classifier on.
+        every: int >= 1. Epochs between probes; the last epoch is always probed, also
             where a callback listed before, such as EarlyStopping, ends training.
         batch_size: int. Images per forward pass.
-        protocol: `"logistic"`, `"ridge"` or `"paper"`, of `evaluation.linear_probe`.
+        protocol: `"logistic"`, `"ridge"` or `"paper"`, as in `evaluation.linear_probe`.
         views: Optional `RandomViews` of V views, over which the features of an image
             are averaged, instead of one clean view. The entry in the logs is then
             `"probe_accuracy_{V}_views"`.
-        fraction: Share of the training labels to use, in (0, 1]. Below 1 the name ends
-            in, for 0.01, `"_1%_labels"`.
+        fraction: Share of the training labels to use, in (0, 1]. Below 1, the name of
+            the entry ends in the share, e.g. `"_1%_labels"` for 0.01.
+
+    Attributes:
+        result: The latest result of `evaluation.linear_probe`, or None.
 
     Raises:
         ValueError: For data without labels, counts that differ, images outside
-            [0, 255], or fewer than two classes: arrays at once, data sets when they
-            are first read. Before training, for a model without an `encoder`.
+            [0, 255], or fewer than two classes; arrays are checked at once, data sets
+            when they are first read. Before training, for a model without an `encoder`.
 
     Example:
-
     ```python
     probe = keras_mvssl.callbacks.LinearProbe(splits.train, splits.test)
     history = model.fit(stream, epochs=10, callbacks=[probe])

@@ -1,4 +1,4 @@
-"""Logs as a table."""
+"""Callback that writes the logs as a table."""
 
 import csv
 import os
@@ -7,25 +7,25 @@ import pathlib
 import keras
 
 from keras_mvssl import distribution
-from keras_mvssl._internal.files import or_warn
-from keras_mvssl._internal.files import whole
+from keras_mvssl._internal.files import atomic_write
+from keras_mvssl._internal.files import warn_on_error
 
 
 class MetricsCSV(keras.callbacks.Callback):
-    """Writes a row of logs per epoch; what an epoch did not log stays empty.
+    """Callback that writes the logs of each epoch as a row of a CSV file.
 
-    Keras' CSVLogger knows only the columns of the first epoch, which may come before
-    the first probe. Of several processes, the first one writes. A disk that is full is
-    a warning: the rows are kept, and written with the next one.
+    Cells of entries that an epoch did not log stay empty; Keras' CSVLogger, in
+    contrast, has only the columns of the first epoch, which may come before the first
+    probe. Among several processes, the first one writes. A full disk gives a warning;
+    its rows are kept, and written together with the next row.
 
     Args:
         path: The CSV file to write. Its folder is made.
 
     Attributes:
-        rows: The rows so far, dicts.
+        rows: The rows so far, a list of dicts.
 
     Example:
-
     ```python
     metrics = keras_mvssl.callbacks.MetricsCSV("metrics.csv")
     model.fit(stream, epochs=10, callbacks=[metrics])
@@ -42,7 +42,7 @@ class MetricsCSV(keras.callbacks.Callback):
 
     def set_state(self, state):
         self.rows = list(state)
-        self._write()  # without rows of epochs that are trained again
+        self._write()  # Removes the rows of epochs that are trained again.
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in (logs or {}).items()}
@@ -54,8 +54,8 @@ class MetricsCSV(keras.callbacks.Callback):
             return
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         with (
-            or_warn(self.path),
-            whole(self.path) as path,
+            warn_on_error(self.path),
+            atomic_write(self.path) as path,
             open(path, "w", newline="") as file,
         ):
             writer = csv.DictWriter(file, names, restval="", lineterminator="\n")

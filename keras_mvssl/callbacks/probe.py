@@ -1,4 +1,4 @@
-"""What callbacks that look at frozen features have in common."""
+"""Base of the callbacks that probe frozen features, and checks of their input."""
 
 import numbers
 import weakref
@@ -14,15 +14,16 @@ from keras_mvssl.evaluation.features import MeanOverViews
 from keras_mvssl.views import RandomViews
 from keras_mvssl.views.augmentation import check_channels
 
-# Features of each model since its last step: several callbacks may want the same.
-_FEATURES = weakref.WeakKeyDictionary()
+# Features of each model since its last step, so that callbacks can share them:
+# `{model: [(data, views, features)]}`.
+_FEATURE_CACHE = weakref.WeakKeyDictionary()
 
 
 class Probe(keras.callbacks.Callback):
-    """Measures the frozen encoder at the end of epochs, on labelled data of its own.
+    """Callback that measures the frozen encoder on labelled data of its own.
 
-    A subclass gives `measure(train, test)`, from `(features, labels)` pairs to entries
-    for the logs.
+    At the end of epochs, the callback calls `measure(train, test)`, which a subclass
+    defines: from `(features, labels)` pairs, it returns entries for the logs.
     """
 
     def __init__(self, train, test, every, batch_size, views):
@@ -50,7 +51,7 @@ class Probe(keras.callbacks.Callback):
 
     @property
     def suffix(self):
-        """Ending of names in the logs where features are means over views."""
+        """Ending of the names in the logs; empty where features are of one view."""
         return "" if self.views is None else f"_{self.views.views}_views"
 
     def measure(self, train, test):
@@ -68,10 +69,10 @@ class Probe(keras.callbacks.Callback):
             self._averaged = MeanOverViews(self.model.encoder, self.views)
 
     def on_train_batch_begin(self, batch, logs=None):
-        _FEATURES.pop(self.model, None)  # The encoder is about to change.
+        _FEATURE_CACHE.pop(self.model, None)  # The encoder is about to change.
 
     def on_train_end(self, logs=None):
-        _FEATURES.pop(self.model, None)
+        _FEATURE_CACHE.pop(self.model, None)
 
     def on_epoch_end(self, epoch, logs=None):
         is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
@@ -86,9 +87,9 @@ class Probe(keras.callbacks.Callback):
         )
 
     def _features(self, data):
-        known = _FEATURES.setdefault(self.model, [])
+        known = _FEATURE_CACHE.setdefault(self.model, [])
         for known_data, views, features in known:
-            if _same(known_data, data) and views is self.views:
+            if _is_same(known_data, data) and views is self.views:
                 return features
         encoder = self._averaged or self.model.encoder
         features = extract_features(encoder, data, self.batch_size)
@@ -97,7 +98,7 @@ class Probe(keras.callbacks.Callback):
 
 
 def check_counts(**counts):
-    """Raises ValueError for a count that is not an int of at least 1."""
+    """Check that each count is an int of at least 1; raise ValueError otherwise."""
     for name, value in counts.items():
         if not isinstance(value, numbers.Integral) or value < 1:
             raise ValueError(
@@ -106,7 +107,7 @@ def check_counts(**counts):
 
 
 def check_encoder(model):
-    """Raises ValueError for a model without an encoder."""
+    """Check that a model has an encoder; raise ValueError otherwise."""
     if not hasattr(model, "encoder"):
         raise ValueError(
             "The callback needs a model with an `encoder`, such as MultiViewModel. "
@@ -115,7 +116,7 @@ def check_encoder(model):
 
 
 def check_fit(model, shape, name):
-    """Raises ValueError for images `(H, W, C)` that the encoder does not take."""
+    """Check that the encoder takes images `(H, W, C)`; raise ValueError otherwise."""
     taken = model.encoder.input_shape[1:]
     if any(a not in (None, b) for a, b in zip(taken, shape, strict=True)):
         raise ValueError(
@@ -125,14 +126,15 @@ def check_fit(model, shape, name):
         )
 
 
-def _same(data, other):
+def _is_same(data, other):
+    """Return whether two data sets, or pairs of arrays, are the same objects."""
     if isinstance(data, (tuple, list)) and isinstance(other, (tuple, list)):
         return all(a is b for a, b in zip(data, other, strict=True))
     return data is other
 
 
 def flat_labels(data):
-    """`(images, labels)` with labels `(N,)`, also where they are `(N, 1)`."""
+    """Return `(images, labels)` with labels `(N, 1)` turned into `(N,)`."""
     if isinstance(data, (tuple, list)) and len(data) == 2 and np.ndim(data[1]) == 2:
         labels = np.asarray(data[1])
         return data[0], labels[:, 0] if labels.shape[1] == 1 else labels

@@ -1,4 +1,4 @@
-"""Logs and pictures for TensorBoard, without TensorFlow."""
+"""Callback that writes logs and pictures for TensorBoard, without TensorFlow."""
 
 import io
 import os
@@ -12,7 +12,7 @@ import numpy as np
 from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl._internal.checks import check_labelled
-from keras_mvssl._internal.files import or_warn
+from keras_mvssl._internal.files import warn_on_error
 from keras_mvssl.callbacks.eigenspectrum import Spectrum
 from keras_mvssl.callbacks.probe import check_encoder
 from keras_mvssl.callbacks.probe import check_fit
@@ -22,23 +22,22 @@ from keras_mvssl.evaluation import extract_features
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes the logs of each epoch, and pictures, as event files.
+    """Callback that writes the logs of each epoch, and pictures, as event files.
 
-    `keras.callbacks.TensorBoard` needs TensorFlow; this one needs the `tensorboard`
-    package. List it after the callbacks whose logs it should see. Of several
-    processes, the first one writes.
+    `keras.callbacks.TensorBoard` needs TensorFlow; this callback needs the
+    `tensorboard` package instead. List it after the callbacks whose logs it should see.
+    Among several processes, the first one writes.
 
     Args:
         log_dir: Folder for the event files.
-        gallery: Optional `ViewGallery`, listed before: its picture is shown.
-        spectrum: Optional `Spectrum`, listed before: its eigenvalues are drawn after
+        gallery: Optional `ViewGallery`, listed before, whose picture is shown.
+        spectrum: Optional `Spectrum`, listed before, whose eigenvalues are drawn after
             each measurement.
-        embedding: Optional labelled images, `(images, labels)` arrays: their features
+        embedding: Optional labelled images, `(images, labels)` arrays. Their features
             after training are written for the embedding projector, with the images.
         class_names: Names of the labels, for the embedding projector.
 
     Example:
-
     ```python
     probe = keras_mvssl.callbacks.LinearProbe(splits.train, splits.test)
     board = keras_mvssl.callbacks.TensorBoard("logs")
@@ -71,7 +70,7 @@ class TensorBoard(keras.callbacks.Callback):
         self.embedding = embedding
         self.class_names = class_names
         self._writer = None
-        self._is_on = False
+        self._is_writing = False
 
     def on_train_begin(self, logs=None):
         if not distribution.is_chief():
@@ -81,11 +80,12 @@ class TensorBoard(keras.callbacks.Callback):
         if self.embedding is not None:
             check_encoder(self.model)
             check_fit(self.model, self.embedding[0].shape[1:], "embedding")
-        self._is_on = True
-        # Replaces what a run that was interrupted wrote of later steps.
+        self._is_writing = True
+        # Makes TensorBoard drop the later steps that an interrupted run has written.
         start = SessionLog(status=SessionLog.START)
         self._write(step=self._step() + 1, session_log=start)
-        self._drawn = self.spectrum and self.spectrum.latest  # of an earlier `fit`
+        # A measurement of an earlier `fit` is not drawn again.
+        self._drawn = self.spectrum and self.spectrum.latest
         if self.gallery is not None and self.gallery.picture is not None:
             from keras_mvssl.callbacks import figures
 
@@ -93,7 +93,7 @@ class TensorBoard(keras.callbacks.Callback):
             self._write_picture("views", png, self._step())
 
     def on_epoch_end(self, epoch, logs=None):
-        if not self._is_on:
+        if not self._is_writing:
             return
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -112,21 +112,21 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         if self.embedding is not None:
-            # Processes of TensorFlow compute features together.
+            # All processes take part: those of TensorFlow compute features together.
             features, labels = distribution.once(
                 lambda: extract_features(self.model.encoder, self.embedding)
             )
-        if not self._is_on:
+        if not self._is_writing:
             return
         if self.embedding is not None:
             names = [
                 self.class_names[label] if label < len(self.class_names) else label
                 for label in labels
             ]
-            with or_warn(self.log_dir):
+            with warn_on_error(self.log_dir):
                 write_embedding(self.log_dir, features, names, self.embedding[0])
         if self._writer is not None:
-            with or_warn(self.log_dir, Exception):
+            with warn_on_error(self.log_dir, Exception):
                 self._writer.close()
 
     def _step(self):
@@ -137,9 +137,9 @@ class TensorBoard(keras.callbacks.Callback):
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         writer, self._writer = self._writer, None
-        # Errors are those of TensorFlow, where it is installed. A writer that has met
-        # one repeats it for ever.
-        with or_warn(self.log_dir, Exception):
+        # Where TensorFlow is installed, errors are of its own classes. A writer that
+        # has raised an error raises it at every call, so it is replaced.
+        with warn_on_error(self.log_dir, Exception):
             writer = writer or EventFileWriter(self.log_dir)
             writer.add_event(Event(wall_time=time.time(), **event))
             writer.flush()
@@ -158,20 +158,20 @@ class TensorBoard(keras.callbacks.Callback):
 
 
 def write_embedding(log_dir, features, names, images):
-    """Files for TensorBoard's embedding projector.
+    """Write the files for TensorBoard's embedding projector.
 
     Args:
         log_dir: Folder of the event files.
         features: `(N, F)`.
         names: Names of the N points.
-        images: `(N, H, W, C)` in [0, 255], shown at 48 pixels at most.
+        images: `(N, H, W, C)` in [0, 255], shown with a side of at most 48 pixels.
     """
     from PIL import Image
 
     folder = pathlib.Path(log_dir)
     np.savetxt(folder / "embedding.tsv", features, fmt="%.5g", delimiter="\t")
     with open(folder / "labels.tsv", "w", encoding="utf-8") as file:
-        # A line a point: no name may break it.
+        # Each point has one line, so names must not contain line breaks or tabs.
         file.writelines(" ".join(str(name).split()) + "\n" for name in names)
     side = min(48, *images.shape[1:3])
     columns = int(np.ceil(np.sqrt(len(images))))

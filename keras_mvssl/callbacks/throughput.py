@@ -1,4 +1,4 @@
-"""How fast training goes."""
+"""Callback that measures the speed of training."""
 
 import time
 from typing import Any
@@ -9,27 +9,28 @@ from keras_mvssl import _backend
 
 
 class Throughput(keras.callbacks.Callback):
-    """Adds views seen, seconds, views per second and learning rate to the logs.
+    """Callback that logs views seen, seconds, views per second and learning rate.
 
     Seconds are those of training steps and of waiting for data; probes and other work
-    at the end of epochs are left out. List it before the callbacks that should see
-    what it adds.
+    at the end of epochs are left out. List the callback before those that should see
+    its entries in the logs.
 
-    With `stream`, `data_wait` is the share of the seconds in which the next batch was
-    not there yet, in [0, 1]. Devices that work on while Python waits (GPUs, JAX) lose
-    less than it says; with `steps_per_execution` only the last wait of each is seen.
+    With `stream`, the entry `data_wait` is the share of the seconds in which training
+    waited for the next batch, in [0, 1]. Devices that keep working while Python waits
+    (GPUs, JAX) lose less time than this share; with `steps_per_execution`, only the
+    last wait of each execution is counted.
 
     Args:
-        views_per_step: int. Images in a batch times views of each; batches are taken
-            to be of one size.
-        stream: Optional, what `fit` is given: of `data.multiview` or `data.batches`.
+        views_per_step: int. Images in a batch times views of each image; all batches
+            are taken to be of one size.
+        stream: Optional stream that `fit` is given, from `data.multiview` or
+            `data.batches`.
 
     Attributes:
-        views_seen: Views so far.
+        views_seen: Number of views so far.
         seconds: Seconds so far.
 
     Example:
-
     ```python
     speed = keras_mvssl.callbacks.Throughput(views_per_step=256 * 4, stream=stream)
     metrics = keras_mvssl.callbacks.MetricsCSV("metrics.csv")
@@ -43,7 +44,9 @@ class Throughput(keras.callbacks.Callback):
         self.views_per_step = views_per_step
         self.views_seen = 0
         self.seconds = 0.0
+        # Times of the epoch's start and the last step's end; seconds waited for data.
         self._start = self._end = self._waited = 0.0
+        # Seconds, and seconds waited, of the epoch before training was interrupted.
         self._carried = 0.0, 0.0
 
     def get_state(self):
@@ -58,7 +61,7 @@ class Throughput(keras.callbacks.Callback):
         self._carried = state["of_epoch"]
 
     def leave_out(self, seconds: float) -> None:
-        """Does not count some seconds that have passed since the last step."""
+        """Leave some seconds that have passed since the last step out of the count."""
         self._start += seconds
         self._end += seconds
 
@@ -72,9 +75,9 @@ class Throughput(keras.callbacks.Callback):
         self._begin = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        # `batch` is the last one of an execution, which may reach beyond the epoch.
+        # `batch` is the last of an execution, which may reach beyond the epoch's end.
         self._steps = min(batch + 1, self.params.get("steps") or batch + 1)
-        # Where Keras takes the batch within its step, it came after the beginning.
+        # Where Keras takes the batch within its step, the batch came after the start.
         came = max(self._begin, getattr(self.stream, "delivered", 0.0))
         self._waited += came - self._end
         self._end = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Pictures of the views that a model is trained on."""
+"""Callback that draws the views that a model is trained on."""
 
 import os
 import pathlib
@@ -10,30 +10,30 @@ from keras import ops
 
 from keras_mvssl import _backend
 from keras_mvssl import distribution
-from keras_mvssl._internal.files import or_warn
-from keras_mvssl._internal.files import whole
+from keras_mvssl._internal.files import atomic_write
+from keras_mvssl._internal.files import warn_on_error
 from keras_mvssl.callbacks.probe import check_counts
 
 
 class ViewGallery(keras.callbacks.Callback):
-    """Draws the views of a few images, as training sees them, when it begins.
+    """Callback that draws the views of a few images when training begins.
 
-    A row for each image: the image itself where it is known, and its V views. Of a
-    stream, those are the views of the first step.
+    The picture has a row for each image: the image itself where the model makes its
+    views, and the V views, as training sees them. For a stream, they are the views of
+    the first step.
 
     Args:
         x: The stream of views or of images that `fit` is given, from `data.multiview`
-            or `data.batches`; or an array of which the first are shown, of views
+            or `data.batches`; or an array, whose first entries are shown, of views
             `(N, V, h, w, C)`, or of images `(N, H, W, C)` for a model with
             `RandomViews`.
         path: Optional path of a PNG to write. Its folder is made.
-        images: int. How many images to show.
+        images: int. Number of images to show.
 
     Attributes:
-        picture: The picture, uint8 `(height, width, 3)`, once training has begun.
+        picture: The picture, uint8 `(height, width, 3)`; None before training.
 
     Example:
-
     ```python
     gallery = keras_mvssl.callbacks.ViewGallery(stream, "views.png")
     model.fit(stream, epochs=10, callbacks=[gallery])
@@ -46,7 +46,8 @@ class ViewGallery(keras.callbacks.Callback):
         super().__init__()
         check_counts(images=images)
         if not hasattr(x, "steps_per_epoch") and np.ndim(x) not in (4, 5):
-            # Reading one batch of a shuffled data set would change those that follow.
+            # Other data sets are refused: reading one batch of a shuffled data set
+            # would change the batches that follow.
             raise ValueError(
                 "`x` must be a stream of `data.multiview` or `data.batches`, or an "
                 f"array (N, V, h, w, C) or (N, H, W, C). Received: x={x!r:.80}"
@@ -65,10 +66,12 @@ class ViewGallery(keras.callbacks.Callback):
             layer = getattr(self.model, "views", None)
             if layer is None:
                 raise ValueError(
-                    "A model without `RandomViews` is given views, (N, V, h, w, C). "
+                    "`x` must be views, (N, V, h, w, C), for a model without "
+                    "`RandomViews`. "
                     f"Received: images of shape {batch.shape}"
                 )
-            # As many as in a batch are drawn, of which these are the first.
+            # The layer draws for as many images as a batch has; the shown images are
+            # the first of them.
             size = len(first)
             if hasattr(self.x, "steps_per_epoch"):
                 _, size = distribution.place_in_batch(len(batch))
@@ -80,12 +83,16 @@ class ViewGallery(keras.callbacks.Callback):
         if self.path is not None:
             from PIL import Image
 
-            with or_warn(self.path), whole(self.path) as path:
+            with warn_on_error(self.path), atomic_write(self.path) as path:
                 Image.fromarray(self.picture).save(path)
 
 
 def grid(views, gap=2):
-    """Views `(B, V, h, w, C)` as one picture `(height, width, 3)`, a row per image."""
+    """Arrange views `(B, V, h, w, C)` in a picture with a row for each image.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+    """
     views = np.clip(np.round(np.asarray(views, "float32")), 0, 255).astype("uint8")
     if views.shape[-1] != 3:
         views = np.repeat(views[..., :1], 3, axis=-1)

@@ -1,4 +1,4 @@
-"""Data sets by name: images to pretrain on, and labelled ones for probes."""
+"""Loading of data sets by name, for pretraining and for probes."""
 
 import dataclasses
 import numbers
@@ -28,49 +28,54 @@ def load(
     image_size: int | None = None,
     on_bad_image: BadImagePolicy = "error",
 ) -> Splits:
-    """Loads a data set.
+    """Load a data set by its name.
 
     Args:
-        name: One of
-            - `"shapes"`: simple shapes drawn by code, 32x32 RGB, 10 classes, 10,000
-              images to train and 2,000 to test;
-            - the name of a TFDS data set with images and labels, such as `"cifar10"`
-              or `"stl10"`. If it has an unlabelled split, pretraining is on that and
-              `train`; if it has neither `test` nor `validation` with labels, the last
-              fifth of `train` is kept for the test;
+        name: The data set, as one of:
+            - `"shapes"`: simple shapes drawn by code, 32x32 RGB, in 10 classes; 10,000
+              training images and 2,000 test images.
+            - The name of a TFDS data set with images and labels, such as `"cifar10"`
+              or `"stl10"`. If the data set has an unlabelled split, pretraining uses
+              both that split and `train`. If neither `test` nor `validation` has
+              labels, the last fifth of `train` becomes the test set.
             - `"imagenet100"`: the 100 classes of ImageNet that Tian et al. chose for
-              CMC, out of folders `train` and `val` in `data_dir`, or else out of TFDS's
-              `imagenet2012`; needs `image_size`;
-            - `"folder:PATH"`: JPEG, PNG and other images in one sub-folder a class, or
-              in no sub-folders at all if they are unlabelled. If PATH holds a folder
-              `train`, it may hold `test` (or `val`) and `unlabelled` beside it;
-              otherwise a fifth of each class is kept for the test, out of
-              pretraining too;
-            - `"npz:PATH"`: a NumPy file with `x_train` and, if there are labels,
-              `y_train`, `x_test`, `y_test`; `x_pretrain` if those differ.
-        data_dir: Folder of TFDS data. Defaults to TFDS's own. Or that of ImageNet.
-        fraction: Share of the images for pretraining to keep, in (0, 1]: a seeded
-            subset, of equal share in each class where there are labels. Probes keep
-            all of theirs.
-        seed: int. Seed of that subset, and of the fifth kept for the test.
-        image_size: Optional int. Images are resized (shorter side, antialiased) and
-            cropped at the centre to this many pixels each way. Needed where images
-            differ in size. For folders and TFDS.
-        on_bad_image: What to do with a file of a folder that is no readable image:
-            `"error"`, or `"skip"`, which lists it in `bad_images` of the result. (In a
-            data set that streams, the next image of its folder takes its place, where
-            it turns out while it is decoded.)
+              CMC. They are read from the folders `train` and `val` in `data_dir` if
+              there are any, otherwise from TFDS's `imagenet2012`. `image_size` is
+              required, because the images of ImageNet differ in size.
+            - `"folder:PATH"`: JPEG, PNG and other images, with one sub-folder for each
+              class, or without sub-folders if the images have no labels. If PATH holds
+              a folder `train`, PATH may also hold `test` (or `val`) and `unlabelled`.
+              Without `test` or `val`, a fifth of each class becomes the test set and
+              is not used for pretraining.
+            - `"npz:PATH"`: a NumPy file with `x_train`. If there are labels, the file
+              also holds `y_train`, `x_test` and `y_test`. If pretraining uses other
+              images than `x_train`, they are `x_pretrain`.
+        data_dir: The folder of TFDS data (default: the folder that TFDS uses), or the
+            folder of ImageNet.
+        fraction: Share of the pretraining images to keep, in (0, 1]. The subset is
+            seeded and, where there are labels, keeps the same share of each class.
+            Probes still use all labelled images.
+        seed: int. Seed of the subset, and of the fifth of a folder that becomes the
+            test set.
+        image_size: Optional int, for folders and TFDS. Images are resized (shorter
+            side, antialiased) and cropped at the centre to this height and width, in
+            pixels. Required if images differ in size.
+        on_bad_image: Treatment of a file in a folder that cannot be read as an image.
+            `"error"` raises; `"skip"` leaves the file out and lists it in
+            `Splits.bad_images`. If a data set is too large for memory, a file may turn
+            out to be unreadable only when it is decoded; with `"skip"`, the next image
+            of its folder then takes its place.
 
     Returns:
         `Splits`.
 
     Raises:
-        ValueError: For a name that does not exist (with those near to it), a fraction
-            outside (0, 1], an empty folder, an image that cannot be read (with its
-            path), images of several sizes, or images outside [0, 255].
+        ValueError: If the name does not exist (the message suggests similar names),
+            `fraction` is outside (0, 1], a folder is empty, an image cannot be read
+            (the message holds its path), images differ in size, or pixels are outside
+            [0, 255].
 
     Example:
-
     ```python
     splits = keras_mvssl.data.load("shapes", fraction=0.2)
     splits.pretrain.shape  # (2000, 32, 32, 3)
@@ -98,7 +103,9 @@ def load(
     name = str(name)
     kind, _, path = name.partition(":")
     if kind in ("folder", "npz") and not path:
-        raise ValueError(f"Say which: '{kind}:PATH'. Received: name={name!r}")
+        raise ValueError(
+            f"`name` must include a path: '{kind}:PATH'. Received: name={name!r}"
+        )
     if kind == "folder":
         splits, labels = folder.load(name, path, seed, image_size, on_bad_image)
     elif image_size is not None and (kind == "npz" or name == "shapes"):
@@ -144,15 +151,15 @@ def _load_npz(name, path):
                 f"x_train.shape={x.shape}"
             )
         check_pixels(images, f"{key} of {path}")
-    labelled = "y_train" in arrays or "y_test" in arrays
-    if labelled and not {"y_train", "x_test", "y_test"} <= set(arrays):
+    has_labels = "y_train" in arrays or "y_test" in arrays
+    if has_labels and not {"y_train", "x_test", "y_test"} <= set(arrays):
         raise ValueError(
             f"For probes, `{path}` must hold y_train, x_test and y_test, or else no "
             f"labels. Received: {sorted(arrays)}"
         )
     pretrain = arrays.get("x_pretrain", x)
     splits = Splits(name, pretrain, None, None, x.shape[1:])
-    if not labelled:
+    if not has_labels:
         return splits, lambda: None
     parts = {}
     for part in ("train", "test"):
@@ -168,7 +175,9 @@ def _load_npz(name, path):
 
 def _read_npz(name, path):
     if not path.is_file():
-        raise ValueError(f"There is no such file. Received: name={name!r}")
+        raise ValueError(
+            f"`name` must lead to a file; no such file exists. Received: name={name!r}"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}

@@ -1,4 +1,4 @@
-"""Images in folders."""
+"""Data sets of image files in folders."""
 
 import dataclasses
 import pathlib
@@ -11,47 +11,56 @@ from keras_mvssl.data.images import printable
 from keras_mvssl.data.images import read_array
 from keras_mvssl.data.images import read_stream
 from keras_mvssl.data.images import size_of
-from keras_mvssl.data.splits import UNLABELLED
+from keras_mvssl.data.splits import UNLABELLED_NAMES
 from keras_mvssl.data.splits import Splits
 from keras_mvssl.data.splits import fits_in_memory
 from keras_mvssl.data.splits import subset_indices
 
+# Files with these suffixes are taken for images.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
 
 
 def load(name, path, seed, image_size, on_bad_image="error", classes=None):
-    """`Splits` of a folder of images, and a callable to the labels of `pretrain`.
+    """Load a folder of images.
 
-    `classes`, names of sub-folders, leaves out all others.
+    If `classes` is given, only the sub-folders with these names are read.
+
+    Returns:
+        `Splits`, and a function that returns the labels of `pretrain`, or None.
     """
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
-        raise ValueError(f"There is no such folder. Received: name={name!r}")
+        raise ValueError(
+            "`name` must lead to a folder; no such folder exists. "
+            f"Received: name={name!r}"
+        )
     roots = {
         split: next((root / n for n in names if (root / n).is_dir()), None)
-        for split, names in (("train", ("train",)), ("unlabelled", UNLABELLED))
+        for split, names in (("train", ("train",)), ("unlabelled", UNLABELLED_NAMES))
     }
     tests = [root / n for n in ("test", "val", "validation") if (root / n).is_dir()]
-    # The test of ImageNet has no classes: its labels are kept secret.
+    # A test folder with classes is preferred: the labels of ImageNet's `test` are
+    # secret, so that folder has no classes, and `val` is used.
     roots["test"] = next((p for p in tests if any(_folders(p))), (*tests, None)[0])
     for path in tests:
         if path != roots["test"]:
-            print(f"{path.name}/ is not used: the test is {roots['test'].name}/.")
+            print(f"{path.name}/ is not used: the test set is {roots['test'].name}/.")
     if roots["train"] is None:
         reserved = [part.name for part in roots.values() if part]
         if reserved:
             raise ValueError(
-                "A folder with these parts must have a part `train` beside them. "
-                f"Received: {reserved} in {root}"
+                "A folder with sub-folders of these names must have a sub-folder "
+                f"`train` beside them. Received: {reserved} in {root}"
             )
     else:
         parts = {*roots.values(), *tests}
         others = sorted(p.name for p in _folders(root) if p not in parts)
         if others:
             raise ValueError(
-                "Beside the part `train`, only the parts `test` and `unlabelled` are "
-                "read. If `train` is a class like the others, put all classes into "
-                f"another folder `train`. Received: {others} in {root}"
+                "Beside the sub-folder `train`, only sub-folders `test` (or `val`) and "
+                "`unlabelled` are read. If `train` is a class like the others, move "
+                "all classes into a new folder that is also named `train`. "
+                f"Received: {others} in {root}"
             )
     bad = BadImages(on_bad_image)
     train = find_images(roots["train"] or root, bad, classes=classes)
@@ -59,9 +68,9 @@ def load(name, path, seed, image_size, on_bad_image="error", classes=None):
     labels, test_labels = train.labels, None
     if labels is not None and len(train.class_names) < 2:
         raise ValueError(
-            "One sub-folder is no set of classes. For images without labels, name "
-            f"that folder itself. Received: {train.class_names[0]!r} in "
-            f"{roots['train'] or root}"
+            "A folder of classes must have at least two sub-folders. If the images "
+            "have no labels, name the sub-folder itself in `name`. "
+            f"Received: {train.class_names[0]!r} in {roots['train'] or root}"
         )
     if labels is None and roots["test"]:
         print(f"{roots['test'].name}/ is not used: train/ has no classes.")
@@ -71,14 +80,14 @@ def load(name, path, seed, image_size, on_bad_image="error", classes=None):
             raise ValueError(
                 "train and test must have the same classes as sub-folders. Received: "
                 f"{sorted(set(train.class_names) ^ set(test.class_names or ()))} in "
-                "one of them only"
+                "only one of the two"
             )
         test_files, test_labels = test.paths, test.labels
     elif labels is not None:
         counts = np.bincount(labels).tolist()
         if min(counts) < 2:
             raise ValueError(
-                "Every class needs at least 2 images, one of them for the test. "
+                "Every class needs at least 2 images, one of them for the test set. "
                 f"Received: {counts} images in the classes of {root}"
             )
         held_out = subset_indices(len(files), labels, 0.2, seed)
@@ -95,7 +104,8 @@ def load(name, path, seed, image_size, on_bad_image="error", classes=None):
     fits = fits_in_memory(len(files) + len(test_files) + len(extra), shape)
     read = read_array if fits else read_stream
     if not fits:
-        # A shuffle buffer does not reach across classes that lie one after another.
+        # The files are sorted by class, and the shuffle buffer of a stream does not
+        # reach across all classes.
         order = np.random.default_rng(seed).permutation(len(files))
         files = [files[i] for i in order]
         labels = None if labels is None else labels[order]
@@ -107,16 +117,16 @@ def load(name, path, seed, image_size, on_bad_image="error", classes=None):
     x_test, test_labels = read(test_files, test_labels, shape, bad)
     splits = dataclasses.replace(
         splits,
-        train=(x, labels) if fits else with_labels(x, labels),
-        test=(x_test, test_labels) if fits else with_labels(x_test, test_labels),
+        train=(x, labels) if fits else zip_labels(x, labels),
+        test=(x_test, test_labels) if fits else zip_labels(x_test, test_labels),
         class_names=train.class_names,
     )
     return splits, lambda: None if extra else labels
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """The images found in a folder; labels and classes are None without sub-folders."""
+class FoundImages:
+    """Images found in a folder; labels and class names are None without sub-folders."""
 
     paths: list[pathlib.Path]
     labels: np.ndarray | None
@@ -124,18 +134,22 @@ class Found:
 
 
 def find_images(root, bad, labelled=True, classes=None):
-    """Lists the images in a folder, in sorted order.
+    """List the images in a folder, in sorted order.
 
     Args:
         root: The folder.
-        labelled: Whether sub-folders are classes. If not, their images are listed
-            together.
-        bad: `BadImages`.
-        classes: Optional names of sub-folders to look into; they must be there.
+        bad: `BadImages`, which records files that are no images.
+        labelled: Whether sub-folders are classes. If not, the images of all
+            sub-folders are listed together, without labels.
+        classes: Optional names of the sub-folders to list. All must exist.
+
+    Returns:
+        `FoundImages`.
 
     Raises:
-        ValueError: For a folder, or the sub-folder of a class, without images, and for
-            images beside the sub-folders of classes.
+        ValueError: If the folder or the sub-folder of a class has no images, if a
+            sub-folder of `classes` is missing, or if images lie beside the sub-folders
+            of classes.
     """
     inside, folders = sorted(root.iterdir()), _folders(root)
     if classes is not None:
@@ -148,9 +162,9 @@ def find_images(root, bad, labelled=True, classes=None):
         folders = [p for p in folders if p.name in classes]
     if not labelled or not folders:
         files = _images_below(root) if folders else [p for p in inside if _is_image(p)]
-        files = bad.leave_out(files)
+        files = bad.keep_readable(files)
         _require_images(files, root)
-        return Found(files, None, None)
+        return FoundImages(files, None, None)
     loose = [p for p in inside if _is_image(p)]
     if loose:
         raise ValueError(
@@ -159,11 +173,11 @@ def find_images(root, bad, labelled=True, classes=None):
         )
     paths, labels = [], []
     for label, class_folder in enumerate(folders):
-        files = bad.leave_out(_images_below(class_folder))
+        files = bad.keep_readable(_images_below(class_folder))
         _require_images(files, class_folder)
         paths += files
         labels += [label] * len(files)
-    return Found(
+    return FoundImages(
         paths, np.array(labels, "int32"), tuple(printable(p.name) for p in folders)
     )
 
@@ -193,13 +207,13 @@ def _require_images(files, root):
 
 
 def common_shape(paths, image_size=None):
-    """The shape `(height, width, 3)` of all images, as they are or by `image_size`.
+    """Return the shape `(height, width, 3)` that all images have or are resized to.
 
-    Reads only the headers.
+    Only the headers of the files are read.
 
     Raises:
-        ValueError: For a file that is no image, or, without `image_size`, for images
-            of different sizes.
+        ValueError: If a file is no image, or if the images differ in size and
+            `image_size` is None.
     """
     shape = None
     for path in paths:
@@ -213,7 +227,7 @@ def common_shape(paths, image_size=None):
     return shape if image_size is None else (image_size, image_size, 3)
 
 
-def with_labels(images, labels):
-    """A `tf.data.Dataset` of `(image, label)`."""
+def zip_labels(images, labels):
+    """Return a `tf.data.Dataset` of `(image, label)`."""
     tf = _backend.tensorflow_for_data()
     return tf.data.Dataset.zip(images, tf.data.Dataset.from_tensor_slices(labels))

@@ -1,11 +1,11 @@
-"""ImageNet-100: the 100 classes of ImageNet that are used for smaller experiments."""
+"""ImageNet-100: 100 classes of ImageNet that are used for smaller experiments."""
 
 import pathlib
 
 from keras_mvssl.data import folder
 from keras_mvssl.data import tfds
 
-# Those of CMC (Tian et al., "Contrastive Multiview Coding", 2020), sorted.
+# The classes of CMC (Tian et al., "Contrastive Multiview Coding", 2020), sorted.
 _CLASSES = """
 n01558993 n01692333 n01729322 n01735189 n01749939 n01773797 n01820546 n01855672
 n01978455 n01980166 n01983481 n02009229 n02018207 n02085620 n02086240 n02086910
@@ -25,10 +25,13 @@ CLASSES = tuple(_CLASSES.split())
 
 
 def load(data_dir, seed, image_size, on_bad_image="error"):
-    """`Splits` of ImageNet-100, and a callable to the labels of `pretrain`.
+    """Load ImageNet-100.
 
-    From sub-folders of `train` and `val` in `data_dir` if there are any, else from
-    TFDS's `imagenet2012`.
+    The images are read from the sub-folders of `train` and `val` in `data_dir` if
+    `data_dir` holds a folder `train`, otherwise from TFDS's `imagenet2012`.
+
+    Returns:
+        `Splits`, and a function that returns the labels of `pretrain`, or None.
     """
     root = pathlib.Path(data_dir or ".").expanduser()
     if data_dir is not None and (root / "train").is_dir():
@@ -37,6 +40,6 @@ def load(data_dir, seed, image_size, on_bad_image="error"):
         return tfds.load("imagenet2012", data_dir, image_size, CLASSES)
     except ValueError as error:
         raise ValueError(
-            "`data_dir` has no folder `train`, whose sub-folders would be the classes; "
-            f"so TFDS was asked. {error}"
+            "`data_dir` has no folder `train` with the classes as sub-folders, so "
+            f"TFDS's `imagenet2012` was tried instead. {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""Image files, decoded: at once into memory, or as they are needed."""
+"""Decoding of image files, at once into memory or as a stream."""
 
 import os
 import pathlib
@@ -12,80 +12,81 @@ from keras_mvssl import _backend
 from keras_mvssl._internal import progress
 
 BadImagePolicy = Literal["error", "skip"]
-ORIENTATION = 0x0112  # the EXIF tag
+ORIENTATION_TAG = 0x0112  # the EXIF tag of the orientation of an image
 
 
 class BadImages:
-    """What is done about images that cannot be read.
+    """Policy for images that cannot be read, and the record of the skipped ones.
 
     Args:
         policy: `"error"` or `"skip"`.
 
     Attributes:
-        found: A line for each that was skipped, with the reason.
+        found: A line for each image that was skipped, with the reason.
     """
 
     def __init__(self, policy):
         self.policy = policy
         self.found = []
 
-    def meet(self, error):
-        """Raises an error, a ValueError, or notes it."""
+    def handle(self, error):
+        """Raise the ValueError of an unreadable image, or record it in `found`."""
         if self.policy == "error":
             error.add_note("on_bad_image='skip' leaves such images out.")
             raise error
         if str(error) not in self.found:
             self.found.append(str(error))
 
-    def leave_out(self, paths):
-        """Without those that cannot be opened, where they are to be skipped."""
+    def keep_readable(self, paths):
+        """Return the paths with readable headers; with `"error"`, return all paths."""
         if self.policy == "error":
-            return paths  # They are met when they are read.
+            return paths  # Reading an unreadable image raises later.
         kept = []
         for path in paths:
             try:
                 size_of(path)
                 kept.append(path)
             except ValueError as error:
-                self.meet(error)
+                self.handle(error)
         return kept
 
 
 def size_of(path):
-    """`(height, width)` of an image as it is meant to be seen, from its header.
+    """Return `(height, width)` of an image in its EXIF orientation, from the header.
 
     Raises:
-        ValueError: For a file that is no image, or one of too many pixels.
+        ValueError: If the file is no image, or the image has too many pixels.
     """
     try:
         with Image.open(path) as image:
             size = image.height, image.width
             if image.format == "PNG" and "exif" not in image.info:
-                return size  # Pillow would decode all of it to look further.
-            return size[::-1] if image.getexif().get(ORIENTATION, 1) >= 5 else size
-    except Exception as error:  # Any bytes may lie there.
+                return size  # To look for EXIF data, Pillow would decode the image.
+            turned = image.getexif().get(ORIENTATION_TAG, 1) >= 5
+            return size[::-1] if turned else size
+    except Exception as error:  # A file may hold any bytes, so any error may occur.
         raise _unreadable(path, error) from error
 
 
 def read_image(path, shape):
-    """Decodes one image to RGB, resized (shorter side) and cropped to `shape`.
+    """Decode one image to RGB, resized (shorter side) and cropped to `shape`.
 
-    Gray, palette, CMYK and 16-bit gray images become RGB of 8 bits; what is transparent
-    loses its transparency; of animations the first picture is taken; an orientation in
-    EXIF is followed.
+    Gray, palette, CMYK and 16-bit gray images become RGB of 8 bits. Transparency is
+    dropped. The first picture of an animation is taken. The image is turned as its
+    EXIF orientation says.
 
     Raises:
-        ValueError: For a file that cannot be decoded.
+        ValueError: If the file cannot be decoded.
     """
     height, width = shape[:2]
     try:
         with Image.open(path) as image:
             image = _to_rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # Any bytes may lie there.
+    except Exception as error:  # A file may hold any bytes, so any error may occur.
         raise _unreadable(path, error) from error
     if image.size != (width, height):
         scale = max(width / image.width, height / image.height)
-        # The box of the original that fills the result.
+        # The result shows this centred box of the original.
         w, h = width / scale, height / scale
         left, top = (image.width - w) / 2, (image.height - h) / 2
         image = image.resize(
@@ -96,7 +97,7 @@ def read_image(path, shape):
 
 def _to_rgb(image):
     if image.mode.startswith("I;16"):
-        # Pillow would clip them.
+        # Pillow's own conversion would clip 16-bit values to 255.
         high = (np.asarray(image).astype("uint16") >> 8).astype("uint8")
         image = Image.fromarray(high)
     if image.mode in ("I", "F"):
@@ -105,16 +106,16 @@ def _to_rgb(image):
 
 
 def read_array(paths, labels, shape, bad):
-    """Decodes images to RGB, uint8 `(N, *shape)`.
+    """Decode images to a uint8 array of RGB.
 
     Args:
-        paths: Their paths.
+        paths: Paths of the N images.
         labels: `(N,)`, or None.
-        shape: `(height, width, 3)`.
-        bad: `BadImages`.
+        shape: `(height, width, 3)` of every decoded image.
+        bad: `BadImages`, which says what to do with unreadable images.
 
     Returns:
-        The images, and the labels of those that could be read.
+        The images that could be read, `(count, *shape)`, and their labels or None.
     """
     images = np.empty((len(paths), *shape), "uint8")
     good = np.ones(len(paths), bool)
@@ -125,7 +126,7 @@ def read_array(paths, labels, shape, bad):
         try:
             images[index] = read_image(path, shape)
         except ValueError as error:
-            bad.meet(error)
+            bad.handle(error)
             good[index] = False
         if index % 100 == 99 or index + 1 == len(paths):
             bar.update(index + 1)
@@ -137,9 +138,10 @@ def read_array(paths, labels, shape, bad):
 
 
 def read_stream(paths, labels, shape, bad):
-    """As `read_array`, a `tf.data.Dataset` that decodes images as they are needed.
+    """Return a `tf.data.Dataset` that decodes images when they are needed, and labels.
 
-    The place of one that cannot be decoded is taken by the next in its folder.
+    The arguments are those of `read_array`. An image that cannot be decoded is
+    replaced by the next image of its folder.
     """
     tf = _backend.tensorflow_for_data()
 
@@ -148,13 +150,16 @@ def read_stream(paths, labels, shape, bad):
         try:
             return read_image(path, shape)
         except ValueError as error:
-            bad.meet(error)
+            bad.handle(error)
         for other in _followers(path, known):
             try:
                 return read_image(other, shape)
             except ValueError as error:
-                bad.meet(error)
-        raise ValueError(f"No image of the folder can be read. Received: {path.parent}")
+                bad.handle(error)
+        raise ValueError(
+            "At least one image of each folder must be readable. "
+            f"Received: {path.parent}"
+        )
 
     def decode(name):
         return tf.ensure_shape(tf.numpy_function(read, [name], tf.uint8), shape)
@@ -166,14 +171,14 @@ def read_stream(paths, labels, shape, bad):
 
 
 def _followers(path, known):
-    """The other images of a folder, from one on, in a circle."""
+    """Return the other known images of a folder, first those that follow `path`."""
     beside = sorted(p for p in known if p.parent == path.parent)
     place = beside.index(path)
     return beside[place + 1 :] + beside[:place]
 
 
 def printable(path):
-    """A path as text, with a mark for bytes that are none."""
+    """Return a path as text, with a mark in place of bytes that are not UTF-8."""
     return str(path).encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,9 +1,10 @@
 """The embedded data set: simple shapes, drawn by code.
 
-The class is the shape. Colour, place, size, angle, background, light and noise are
-nuisance. Sizes and angles stay within what the crops of the "shapes" augmentation
-vary; colours range over the whole circle of hues. What an augmentation does not vary,
-a network that learns without labels is free to encode instead of the shape.
+The class of an image is its shape. Colour, position, size, angle, background, light
+and noise vary independently of the class. Sizes and angles stay within the range that
+the crops of the "shapes" augmentation vary, and colours cover the whole circle of
+hues. The reason: a network that learns without labels may encode any property that
+the augmentation does not vary, instead of the shape.
 """
 
 import numpy as np
@@ -22,19 +23,20 @@ CLASS_NAMES = (
     "bars",
     "arrow",
 )
-SIZE = 32
-_CHUNK = 500
-# Widest half-width of an edge's soft rim, in pixels: anti-aliasing.
-_RIM = 0.7
+IMAGE_SIZE = 32  # pixels
+_IMAGES_PER_CHUNK = 500
+# Largest half-width of the soft rim that anti-aliases an edge, in pixels.
+_HALF_RIM = 0.7
 
 
 def draw(
     count: int, seed: int = 0, verbose: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws labelled images of shapes.
+    """Draw labelled images of shapes.
 
     Args:
-        count: int. Images to draw; the classes take turns, in random order.
+        count: int. Number of images. Every class is drawn equally often (up to one
+            image), in random order.
         seed: int. The same seed gives the same images.
         verbose: Whether to show a progress bar.
 
@@ -43,17 +45,16 @@ def draw(
         [0, 10), indices into `CLASS_NAMES`.
 
     Example:
-
     ```python
     images, labels = keras_mvssl.data.shapes.draw(1000, seed=7)
     ```
     """
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count) % len(CLASS_NAMES)).astype("int32")
-    images = np.empty((count, SIZE, SIZE, 3), "uint8")
+    images = np.empty((count, IMAGE_SIZE, IMAGE_SIZE, 3), "uint8")
     bar = progress.bar(count, "image") if verbose else None
-    for start in range(0, count, _CHUNK):
-        part = slice(start, min(start + _CHUNK, count))
+    for start in range(0, count, _IMAGES_PER_CHUNK):
+        part = slice(start, min(start + _IMAGES_PER_CHUNK, count))
         images[part] = _draw_chunk(labels[part], rng)
         if bar:
             bar.update(part.stop)
@@ -62,7 +63,7 @@ def draw(
 
 def _draw_chunk(labels, rng):
     n = len(labels)
-    axis = (np.arange(SIZE) + 0.5) / (SIZE / 2) - 1.0
+    axis = (np.arange(IMAGE_SIZE) + 0.5) / (IMAGE_SIZE / 2) - 1.0
     y, x = np.meshgrid(axis, axis, indexing="ij")
 
     radius = rng.uniform(0.55, 0.85, (n, 1, 1))
@@ -75,15 +76,15 @@ def _draw_chunk(labels, rng):
     u = np.cos(angle) * dx + np.sin(angle) * dy
     v = np.cos(angle) * dy - np.sin(angle) * dx
 
-    distance = np.empty((n, SIZE, SIZE))
+    distance = np.empty((n, IMAGE_SIZE, IMAGE_SIZE))
     for label, name in enumerate(CLASS_NAMES):
         rows = labels == label
         distance[rows] = _DISTANCES[name](u[rows], v[rows])
-    pixels = distance * radius * (SIZE / 2)
-    cover = np.clip(0.5 - pixels / (2 * _RIM), 0.0, 1.0)[..., None]
+    pixels = distance * radius * (IMAGE_SIZE / 2)
+    cover = np.clip(0.5 - pixels / (2 * _HALF_RIM), 0.0, 1.0)[..., None]
 
-    # A foreground and a background that differ in lightness, so that the shape can
-    # be seen in gray, either one the lighter.
+    # Foreground and background differ in lightness, so that the shape is visible in
+    # gray. Either of the two may be the lighter one.
     back = rng.uniform(30, 225, (n, 1, 1, 1))
     contrast = rng.uniform(70, 130, (n, 1, 1, 1))
     fore = np.where(back > 127, back - contrast, back + contrast)
@@ -96,8 +97,9 @@ def _draw_chunk(labels, rng):
     return np.clip(np.rint(image), 0, 255).astype("uint8")
 
 
-# Signed distances (negative inside, exact or nearly so close to the edge) to shapes
-# that fill the unit disc, at points (x right, y down).
+# The functions below return signed distances to shapes that fill the unit disc, at
+# points (x to the right, y down). Distances are negative inside a shape, and exact or
+# nearly exact close to its edge.
 
 
 def _disc(x, y):

@@ -1,4 +1,4 @@
-"""A data set split by use, and subsets of it."""
+"""A data set split by use, its fingerprint, and seeded subsets."""
 
 import dataclasses
 import zlib
@@ -8,31 +8,31 @@ import numpy as np
 
 from keras_mvssl import _backend
 
-# Images that take more bytes than this are streamed instead of held in memory.
-MEMORY_LIMIT = 4 * 1024**3
+# Larger data sets are streamed instead of held in memory.
+MEMORY_LIMIT_BYTES = 4 * 1024**3
 # Names of splits and folders of images without labels.
-UNLABELLED = ("unlabelled", "unlabeled", "unsupervised")
+UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unsupervised")
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
     """A data set, split by use.
 
-    Images that fit in memory are uint8 (or float) arrays, others are `tf.data` data
-    sets of single images or of `(image, label)`. All are in [0, 255].
+    Images that fit in memory are uint8 or float arrays. Larger sets of images are
+    `tf.data` data sets of single images or of `(image, label)`. Pixels are in
+    [0, 255].
 
     Attributes:
-        name: The name it was loaded by.
+        name: The name that the data set was loaded by.
         pretrain: Images `(N, H, W, C)` for pretraining, without labels.
-        train: `(images, labels)` to fit probes to; None if there are no labels.
-        test: `(images, labels)` to test probes on; None if there are no labels.
+        train: `(images, labels)` for fitting probes; None if there are no labels.
+        test: `(images, labels)` for testing probes; None if there are no labels.
         image_shape: `(height, width, channels)`.
         class_names: Names of the classes, in the order of the labels.
-        bad_images: A line for each file of a folder that was skipped, with the reason;
-            those of images that are read as they are needed come as they are found.
+        bad_images: A line for each file of a folder that was skipped, with the reason.
+            If the images are streamed, lines are added while files are decoded.
 
     Example:
-
     ```python
     mine = keras_mvssl.data.Splits("mine", images, None, None, images.shape[1:])
     mine.num_classes  # 0
@@ -52,16 +52,16 @@ class Splits:
         return len(self.class_names)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what tells these data from others, `{part: dict}`."""
+        """Return a description that identifies the data, `{part: dict or None}`."""
         names = ("pretrain", "train", "test")
         return {name: fingerprint(getattr(self, name)) for name in names}
 
 
 def fingerprint(data):
-    """Return what tells one part from others, a dict; None for no data.
+    """Return a dict that identifies one part of a data set; None if there is no data.
 
-    The dict holds the number and the shape of the images and, of arrays, checksums of
-    some hundreds of images and labels.
+    The dict holds the number and the shape of the images. For arrays, the dict also
+    holds checksums of some hundreds of images and labels.
     """
     if data is None:
         return None
@@ -70,8 +70,8 @@ def fingerprint(data):
         shape = (spec[0] if isinstance(spec, tuple) else spec).shape
         return {"images": int(data.cardinality()), "shape": list(shape)}
     images, *labels = data if isinstance(data, tuple) else (data,)
-    some = [array[:: max(1, len(array) // 256)] for array in (images, *labels)]
-    checksums = [zlib.crc32(np.ascontiguousarray(x).tobytes()) for x in some]
+    samples = [array[:: max(1, len(array) // 256)] for array in (images, *labels)]
+    checksums = [zlib.crc32(np.ascontiguousarray(x).tobytes()) for x in samples]
     return {
         "images": len(images),
         "shape": list(images.shape[1:]),
@@ -80,18 +80,18 @@ def fingerprint(data):
 
 
 def fits_in_memory(count, shape):
-    """Whether `count` uint8 images of a shape are held as arrays."""
-    return count * np.prod(shape) <= MEMORY_LIMIT
+    """Return whether `count` uint8 images of a shape are to be held as arrays."""
+    return count * np.prod(shape) <= MEMORY_LIMIT_BYTES
 
 
 def subset_indices(count, labels, fraction, seed):
-    """Indices of a seeded subset, in order; balanced over the labels if there are any.
+    """Return the sorted indices of a seeded subset, balanced over labels if given.
 
     Args:
         count: int. The number of examples.
         labels: `(count,)` ints, or None.
-        fraction: Share to keep, in (0, 1].
-        seed: int.
+        fraction: Share of the examples to keep, in (0, 1].
+        seed: int. Seed of the subset.
     """
     rng = np.random.default_rng(seed)
     groups = [np.arange(count)]
@@ -105,7 +105,16 @@ def subset_indices(count, labels, fraction, seed):
 
 
 def subset(pretrain, labels, fraction, seed):
-    """`labels` is a callable: not every data set knows them without reading."""
+    """Return a seeded subset of the images for pretraining.
+
+    Args:
+        pretrain: An array or a `tf.data.Dataset` of images.
+        labels: A function without arguments that returns the labels, or None. The
+            function is called only if labels are needed, because some data sets must
+            be read to find their labels.
+        fraction: Share of the images to keep, in (0, 1].
+        seed: int. Seed of the subset.
+    """
     if fraction == 1:
         return pretrain
     if isinstance(pretrain, np.ndarray):

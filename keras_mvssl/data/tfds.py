@@ -1,4 +1,4 @@
-"""Data sets of TensorFlow Datasets."""
+"""Data sets of TensorFlow Datasets (TFDS)."""
 
 import difflib
 import functools
@@ -8,15 +8,18 @@ import numpy as np
 
 from keras_mvssl import _backend
 from keras_mvssl._internal import progress
-from keras_mvssl.data.splits import UNLABELLED
+from keras_mvssl.data.splits import UNLABELLED_NAMES
 from keras_mvssl.data.splits import Splits
 from keras_mvssl.data.splits import fits_in_memory
 
 
 def load(name, data_dir, image_size, classes=None):
-    """`Splits` of a TFDS data set, and a callable to the labels of `pretrain`.
+    """Load a TFDS data set.
 
-    `classes`, names, leaves out the images of all others.
+    If `classes` is given, only images of the classes with these names are kept.
+
+    Returns:
+        `Splits`, and a function that returns the labels of `pretrain`, or None.
     """
     tf = _backend.tensorflow_for_data()
     import tensorflow_datasets as tfds
@@ -30,7 +33,7 @@ def load(name, data_dir, image_size, classes=None):
         if pathlib.Path(name).expanduser().is_dir():
             hint = f" Did you mean 'folder:{name}'?"
         raise ValueError(
-            "A data set is 'shapes', 'imagenet100', 'folder:PATH', 'npz:PATH' or the "
+            "`name` must be 'shapes', 'imagenet100', 'folder:PATH', 'npz:PATH' or the "
             f"name of a TFDS data set.{hint} Received: name={name!r}"
         )
     if data_dir is not None:
@@ -51,18 +54,18 @@ def load(name, data_dir, image_size, classes=None):
     names = tuple(builder.info.features[label_key].names)
     new_label = tf.range(len(names), dtype=tf.int64)
     if classes is not None:
-        place = {wanted: index for index, wanted in enumerate(classes)}
-        new_label = tf.constant([place.get(x, -1) for x in names], tf.int64)
+        label_of = {wanted: label for label, wanted in enumerate(classes)}
+        new_label = tf.constant([label_of.get(x, -1) for x in names], tf.int64)
         names = tuple(classes)
 
-    def stored(split):
-        """Images not yet decoded, and labels, of all classes."""
+    def encoded_of_all_classes(split):
+        """Return a `tf.data.Dataset` of images that are not decoded, and labels."""
         skip = {image_key: tfds.decode.SkipDecoding()}
         rows = builder.as_dataset(split=split, decoders=skip)
         return rows.map(lambda row: (row[image_key], row[label_key]))
 
     def encoded(split):
-        rows = stored(split)
+        rows = encoded_of_all_classes(split)
         if classes is None:
             return rows
         rows = rows.map(lambda image, label: (image, tf.gather(new_label, label)))
@@ -79,8 +82,11 @@ def load(name, data_dir, image_size, classes=None):
             return sum(builder.info.splits[part].num_examples for part in parts)
         return len(labels_of(split))
 
+    def is_labelled(split):
+        return next(iter(encoded_of_all_classes(split)))[1] >= 0
+
     pretrain_split, train_split, test_split = _choose_splits(
-        name, builder.info.splits, lambda split: next(iter(stored(split)))[1] >= 0
+        name, builder.info.splits, is_labelled
     )
     used = {pretrain_split, train_split, test_split}
     fits = fits_in_memory(sum(count_of(split) for split in used), shape)
@@ -111,34 +117,35 @@ def load(name, data_dir, image_size, classes=None):
 
 
 def _prepare(name, builder):
-    """Downloads, or says which files to bring."""
-    by_hand = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+    """Download and prepare a data set, or name the files that the user must add."""
+    instructions = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     try:
         builder.download_and_prepare()
     except (AssertionError, OSError) as error:
-        if not by_hand:
+        if not instructions:
             raise
-        place = pathlib.Path(builder.data_dir).parents[1] / "downloads" / "manual"
+        manual = pathlib.Path(builder.data_dir).parents[1] / "downloads" / "manual"
         raise ValueError(
-            f"{name!r} cannot be downloaded without you. What TFDS wants in the folder "
-            f"{place}, as they are: {' '.join(by_hand.split())} "
-            f"Received: name={name!r}, data_dir={str(place.parents[1])!r}"
+            f"The files of {name!r} must be downloaded by hand and put, as they are, "
+            f"into the folder {manual}. TFDS says: {' '.join(instructions.split())} "
+            f"Received: name={name!r}, data_dir={str(manual.parents[1])!r}"
         ) from error
 
 
 def _choose_splits(name, splits, is_labelled):
-    """Names of the splits to pretrain on, to fit probes to, and to test them on."""
+    """Return the splits for pretraining, for fitting probes and for testing them."""
     if "train" not in splits:
         raise ValueError(
-            f"{name!r} must have a split 'train'. Received: splits={sorted(splits)}"
+            f"The data set {name!r} must have a split 'train'. "
+            f"Received: splits={sorted(splits)}"
         )
     train = "train"
-    # The labels of some tests are kept secret.
+    # The test labels of some data sets are secret: TFDS gives -1 for each.
     tests = (s for s in ("test", "validation") if s in splits and is_labelled(s))
     test = next(tests, None)
     if test is None:
         train, test = "train[:80%]", "train[80%:]"
-    unlabelled = next((s for s in UNLABELLED if s in splits), None)
+    unlabelled = next((s for s in UNLABELLED_NAMES if s in splits), None)
     return (train if unlabelled is None else f"{unlabelled}+{train}"), train, test
 
 
@@ -151,7 +158,7 @@ def _supervised_keys(name, info, tfds):
         ):
             return keys[:2]
     raise ValueError(
-        f"{name!r} does not consist of images with one class label each. "
+        f"The data set {name!r} must consist of images with one class label each. "
         f"Received: supervised_keys={keys}"
     )
 
@@ -165,13 +172,13 @@ def _require_bytes(name, feature):
 
 
 def _resize(tf, image, shape):
-    """Shorter side to size, antialiased, and the centre cut out."""
+    """Resize the shorter side of an image, antialiased, and crop the centre."""
     if image.shape == tuple(shape):
         return image
     size = tf.cast(tf.shape(image)[:2], tf.float32)
     side = tf.cast(shape[0], tf.float32)
-    to = tf.cast(tf.math.ceil(size * side / tf.reduce_min(size)), tf.int32)
-    image = tf.image.resize(image, to, antialias=True)
+    new_size = tf.cast(tf.math.ceil(size * side / tf.reduce_min(size)), tf.int32)
+    image = tf.image.resize(image, new_size, antialias=True)
     image = tf.image.resize_with_crop_or_pad(image, shape[0], shape[1])
     return tf.ensure_shape(tf.cast(tf.round(image), tf.uint8), shape)
 

@@ -1,6 +1,6 @@
-"""What devices tell each other in a step, so that they compute what one would.
+"""Exchange between devices in a step, so that the result is that of one device.
 
-JAX computes on the whole batch, wherever its parts lie: nothing needs to be exchanged.
+JAX needs no exchange: it computes on the whole batch, wherever the parts of it are.
 """
 
 import functools
@@ -13,10 +13,10 @@ from keras_mvssl.distribution.job import replicas
 
 
 def gather(x):
-    """The rows of all devices, in the order of the batch; gradients flow back.
+    """Return the rows of all devices, in the order of the batch, with gradients.
 
     Args:
-        x: A tensor `(rows, ...)`, of as many rows on each device.
+        x: A tensor `(rows, ...)`, with the same number of rows on each device.
 
     Returns:
         A tensor `(devices x rows, ...)`.
@@ -33,14 +33,15 @@ def gather(x):
 
         gathered = torch.cat(all_gather(x.contiguous()))
         if gathered.requires_grad:
-            # Gloo sends gradients back as they lie in memory (pytorch/pytorch#192920).
+            # Gloo ignores the strides of gradients and sends them in the order of
+            # memory (pytorch/pytorch#192920).
             gathered.register_hook(lambda gradient: gradient.contiguous())
         return gathered
     return x
 
 
 def average(x):
-    """The mean of a tensor over devices; gradients flow back."""
+    """Return the mean of a tensor over devices, with gradients."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -54,21 +55,22 @@ def average(x):
     return x
 
 
-def share(loss, function, y):
-    """A loss of which each device has the whole, as Keras sums it up over devices.
+def share_of_loss(loss, function, y):
+    """Return the share of a loss that this device adds to the sum over devices.
 
-    With TensorFlow, gradients are summed over devices. Keras divides losses by their
-    number where it has taken a mean itself, but neither scalars nor sums.
+    Every device computes the whole loss, and TensorFlow sums gradients over devices.
+    Keras divides a loss by the number of devices if Keras has taken a mean itself, but
+    divides neither scalars nor sums. This function divides them.
 
     Args:
-        loss: What Keras made of the function, a scalar.
+        loss: A scalar, the value of `function` as Keras has reduced it.
         function: The loss, a `keras.losses.Loss` or a function.
         y: The projections of all devices.
     """
     if keras.backend.backend() != "tensorflow" or _replica_context() is None:
         return loss
     values = ops.convert_to_tensor(getattr(function, "call", function)(y, y))
-    # Keras makes a mean of what functions return.
+    # Keras takes the mean of the values that a function returns.
     reduction = getattr(function, "reduction", "sum_over_batch_size")
     if len(values.shape) and reduction not in ("sum", "none", None):
         return loss
@@ -78,31 +80,33 @@ def share(loss, function, y):
 
 
 def synchronize(model):
-    """Prepares the training of a model on several devices.
+    """Prepare a model for training on several devices.
 
-    Batch normalisation takes its statistics over all devices, whatever its own
-    settings, which are saved as they are. With PyTorch, gradients are averaged as they
-    come. Both stay with the layers: train them further in all processes alike.
+    Batch normalisation takes its statistics over all devices, whatever the settings of
+    the layers; the settings are saved unchanged. With PyTorch, each gradient is
+    averaged over processes once it is computed. Both changes stay with the layers, so
+    any further training must run in all processes alike.
 
     Raises:
-        ValueError: For what Keras does before it has the gradients of all devices.
+        ValueError: If the model has a setting that Keras applies before it has the
+            gradients of all devices.
     """
     if keras.backend.backend() == "jax" or replicas() == 1:
         return
     if keras.backend.backend() == "tensorflow":
-        _refuse_what_keras_does_too_early(model)
+        _refuse_early_settings(model)
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer._moments = functools.partial(_moments, layer)
+            layer._moments = functools.partial(_moments_over_devices, layer)
     if keras.backend.backend() == "torch":
         for variable in model.trainable_variables:
-            if not hasattr(variable, "_averages"):
-                hook = variable.value.register_post_accumulate_grad_hook(_average)
-                variable._averages = hook
+            if not hasattr(variable, "_averaging_hook"):
+                register = variable.value.register_post_accumulate_grad_hook
+                variable._averaging_hook = register(_average_gradient)
 
 
-def equalize(model):
-    """Gives the variables of all processes the values of the first one."""
+def copy_from_first_process(model):
+    """Set the variables of a model in all processes to the values of the first."""
     if keras.backend.backend() != "torch" or processes()[1] == 1:
         return
     import torch.distributed as dist
@@ -111,8 +115,8 @@ def equalize(model):
         dist.broadcast(variable.value.data, src=0)
 
 
-def _refuse_what_keras_does_too_early(model):
-    """With TensorFlow, Keras 3.15 sums gradients after all this."""
+def _refuse_early_settings(model):
+    """Refuse settings that Keras 3.15 applies before it sums gradients, or ignores."""
     optimizer = model.optimizer
     found = {
         name: value
@@ -133,16 +137,16 @@ def _refuse_what_keras_does_too_early(model):
     if found:
         settings = ", ".join(f"{name}={value}" for name, value in found.items())
         raise ValueError(
-            "On several devices with TensorFlow, Keras does this before it has the "
-            "gradients of all of them, or not at all. Leave it out, or use JAX or "
-            f"PyTorch. Received: {settings}"
+            "On several devices with TensorFlow, Keras applies these settings before "
+            "it has the gradients of all devices, or ignores them. Leave them out, or "
+            f"use JAX or PyTorch. Received: {settings}"
         )
 
 
-def _moments(layer, inputs, mask):
+def _moments_over_devices(layer, inputs, mask):
     if mask is not None:
         raise ValueError(
-            "Batch normalisation over several devices takes no mask. "
+            "Batch normalisation over several devices supports no mask. "
             f"Received: mask of shape {mask.shape}"
         )
     axes = layer._reduction_axes
@@ -153,7 +157,7 @@ def _moments(layer, inputs, mask):
     return mean, average(ops.mean(ops.square(centred), axes))
 
 
-def _average(parameter):
+def _average_gradient(parameter):
     import torch.distributed as dist
 
     dist.all_reduce(parameter.grad)
@@ -161,7 +165,7 @@ def _average(parameter):
 
 
 def _replica_context():
-    """TensorFlow's context of one of several replicas, or None."""
+    """Return TensorFlow's context if this is one of several replicas, or None."""
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()

@@ -1,16 +1,16 @@
-"""The devices and processes of a job, and what processes tell each other."""
+"""The devices and processes of a job, and messages between its processes."""
 
 import pickle
 
 import keras
 import numpy as np
 
-# Not empty within a function that one process calls for all.
-_ALONE = []
+# Not empty while this process runs a function for all processes, in `once`.
+_RUNNING_ONCE = []
 
 
 def replicas():
-    """How many devices share a batch."""
+    """Return the number of devices that share a batch."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -22,7 +22,7 @@ def replicas():
 
 
 def processes():
-    """This process' number, and how many there are that read a part of each batch."""
+    """Return the index of this process, and the number of processes that read parts."""
     if keras.backend.backend() == "torch":
         import torch.distributed as dist
 
@@ -32,19 +32,20 @@ def processes():
         import jax
 
         return jax.process_index(), jax.process_count()
-    return 0, 1  # TensorFlow takes each process' part out of the whole batch.
+    # With TensorFlow, every process reads the whole batch, and TensorFlow takes the
+    # part of the process out of it.
+    return 0, 1
 
 
-def separate_sums():
-    """How many processes add up metrics on their own, each over its part of a batch."""
+def separate_metric_sums():
+    """Return how many processes sum metrics separately, over their parts of a batch."""
     return processes()[1] if keras.backend.backend() == "torch" else 1
 
 
 def is_chief() -> bool:
-    """Whether this is the one process of a job that writes files.
+    """Return whether this process is the one process of a job that writes files.
 
     Example:
-
     ```python
     if keras_mvssl.distribution.is_chief():
         encoder.save("encoder.keras")
@@ -63,26 +64,26 @@ def is_chief() -> bool:
 
 
 def once(function):
-    """Calls a function in one process and returns its result in all of them.
+    """Call a function in one process and return its result in all processes.
 
-    Only processes of PyTorch are independent enough; on others all of them call it.
-    Within such a function, another one is simply called.
+    Processes are independent enough only with PyTorch. With other backends, every
+    process calls the function. Within such a function, `once` just calls its argument.
     """
     index, count = processes()
-    if keras.backend.backend() != "torch" or count == 1 or _ALONE:
+    if keras.backend.backend() != "torch" or count == 1 or _RUNNING_ONCE:
         return function()
     import torch.distributed as dist
 
-    # An error is everyone's error: the others would wait forever.
+    # An error is sent to all processes, because the others would wait forever.
     result = [None, None]
     if index == 0:
-        _ALONE.append(True)
+        _RUNNING_ONCE.append(True)
         try:
             result = [function(), None]
         except BaseException as error:
             result = [None, error]
         finally:
-            _ALONE.pop()
+            _RUNNING_ONCE.pop()
         try:
             pickle.dumps(result)
         except Exception:
@@ -93,15 +94,18 @@ def once(function):
     return result[0]
 
 
-def highest(number):
-    """The highest of the ints that all processes of a job give; they wait for it."""
+def max_over_processes(number):
+    """Return the largest of the ints that the processes of a job give, in all of them.
+
+    Every process waits for all others. With TensorFlow, `number` must be 0, 1 or 2.
+    """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         strategy = tf.distribute.get_strategy()
         if not saves_together():
             return number
-        # Without a maximum of its own: whether any of them gives 2, or 1.
+        # TensorFlow reduces to no maximum, so the processes count the 0s, 1s and 2s.
         counts = strategy.run(lambda: tf.one_hot(number, 3))
         counts = strategy.reduce(tf.distribute.ReduceOp.SUM, counts, axis=None)
         return max(i for i in range(3) if counts[i] > 0)
@@ -114,15 +118,15 @@ def highest(number):
     import torch
     import torch.distributed as dist
 
-    flag = torch.tensor(number)
+    maximum = torch.tensor(number)
     if dist.get_backend() == "nccl":
-        flag = flag.cuda()
-    dist.all_reduce(flag, dist.ReduceOp.MAX)
-    return int(flag)
+        maximum = maximum.cuda()
+    dist.all_reduce(maximum, dist.ReduceOp.MAX)
+    return int(maximum)
 
 
 def saves_together():
-    """Whether a variable is read by all processes at once, or by none."""
+    """Return whether a variable can only be read by all processes at once."""
     if keras.backend.backend() == "jax":
         return processes()[1] > 1
     if keras.backend.backend() == "tensorflow":

@@ -1,11 +1,12 @@
-"""TensorFlow on several machines."""
+"""Strategy for TensorFlow on several machines."""
 
 
 def strategy():
-    """A `MultiWorkerMirroredStrategy` with which `fit` of Keras 3.15 works.
+    """Return a `MultiWorkerMirroredStrategy` that works with `fit` of Keras 3.15.
 
-    That averages metrics, which are scalars, over an axis that they do not have, and
-    images, to learn their shape, in an integer type that is not exchanged.
+    Keras reduces metrics, which are scalars, over an axis that scalars do not have. To
+    learn the shape of images, Keras also reduces images, and uint8 values cannot be
+    exchanged.
     """
     import tensorflow as tf
 

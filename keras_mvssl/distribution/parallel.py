@@ -1,4 +1,4 @@
-"""One call that trains on several devices, with the backend's own engine."""
+"""Set-up of training on several devices, with the backend's own engine."""
 
 import atexit
 import contextlib
@@ -11,43 +11,42 @@ import keras
 
 from keras_mvssl.distribution.job import replicas
 
-# The exit code of a training that was asked to stop, and can go on: "temporary failure;
-# the user is invited to retry", in sysexits.h.
-INTERRUPTED = 75
-FIRST = "Call `data_parallel` before anything is computed or built."
+# The exit code of a run that was asked to stop and can be continued. In sysexits.h, 75
+# means "temporary failure; the user is invited to retry".
+INTERRUPTED_EXIT_CODE = 75
+CALL_FIRST = "Call `data_parallel` before anything is computed or built."
 
 
 def data_parallel(devices: int | None = None) -> None:
-    """Lets what follows train on several devices, with the result of one.
+    """Set up training on several devices, with the same result as on one device.
 
-    Call it once, before any model is built. Batches are then those of all devices
-    together: `batch_size` stays the size of the whole batch, of which each device gets
-    an equal part. Losses, batch normalisation and views see what they would have seen
-    on one device, so that weights come out the same.
+    Call this function once, before any model is built. `batch_size` remains the size of
+    the whole batch, and each device gets an equal part of every batch. Losses, batch
+    normalisation and views see the same data as on one device, so that the weights come
+    out the same.
 
-    - JAX: `keras.distribution.DataParallel`. Over several machines, where
+    - JAX: `keras.distribution.DataParallel`, on several machines if
       `KERAS_DISTRIBUTION_NUM_PROCESSES` and its companions are set.
-    - TensorFlow: `tf.distribute.MirroredStrategy`; over several machines, where
-      `TF_CONFIG` is set, `MultiWorkerMirroredStrategy`.
-    - PyTorch: `torch.distributed`, a process for each device. A script that is not
-      under `torchrun` starts again as that many processes, and this call does not
-      return in the first. Each of them runs the whole script: what you write or print
-      yourself, do where `is_chief()`.
+    - TensorFlow: `tf.distribute.MirroredStrategy`, or `MultiWorkerMirroredStrategy` on
+      several machines if `TF_CONFIG` is set.
+    - PyTorch: `torch.distributed`, with one process for each device. A script that
+      `torchrun` has not started is started again, once for each device, and this
+      function does not return in the first process. Each process runs the whole
+      script, so write files and print only if `is_chief()`.
 
-    On a CPU, devices are virtual ones (JAX, TensorFlow) or processes (PyTorch), for
-    trying things out.
+    On a CPU, devices are virtual (JAX, TensorFlow) or processes (PyTorch), for trying
+    things out.
 
     Args:
-        devices: int. How many devices of this machine. Defaults to all accelerators
-            that there are, or one CPU (on JAX, all virtual ones that it has been told
-            to have).
+        devices: int. Number of devices of this machine. Defaults to all accelerators,
+            or to one CPU if there are none (with JAX, to all virtual CPUs that JAX is
+            configured to have).
 
     Raises:
-        ValueError: For more devices than there are, another number than a call
-            before, and TensorFlow on a TPU.
+        ValueError: If there are fewer devices, an earlier call took another number of
+            devices, or TensorFlow runs on a TPU.
 
     Example:
-
     ```python
     keras_mvssl.distribution.data_parallel()
     views = keras_mvssl.views.KerasCVViews(augmentation, views=4)
@@ -64,8 +63,8 @@ def data_parallel(devices: int | None = None) -> None:
     if keras.backend.backend() != "torch" and known > 1:
         if devices not in (None, known):
             raise ValueError(
-                f"There is one call, and it has taken {known} devices. "
-                f"Received: devices={devices}"
+                f"An earlier call of `data_parallel` has taken {known} devices, and "
+                f"their number cannot change. Received: devices={devices}"
             )
         return
     start = {"jax": _on_jax, "tensorflow": _on_tensorflow, "torch": _on_torch}
@@ -73,12 +72,12 @@ def data_parallel(devices: int | None = None) -> None:
 
 
 def check_batch(batch_size):
-    """Raises ValueError for a batch that devices cannot share equally."""
+    """Check that the devices can share a batch equally; raise ValueError otherwise."""
     count = replicas()
     if count > 1 and (batch_size % count or batch_size // count < 2):
         raise ValueError(
             f"`batch_size` must be a multiple of the {count} devices that share a "
-            "batch, and give each of them 2 images at least. "
+            "batch, and give each of them at least 2 images. "
             f"Received: batch_size={batch_size}"
         )
 
@@ -96,21 +95,22 @@ def _on_jax(devices):
     if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ:
         keras.distribution.initialize()
     if devices is not None:
-        with contextlib.suppress(RuntimeError):  # There are those that there are.
+        # If JAX has started, the number of devices cannot change any more.
+        with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", devices)
     names = keras.distribution.list_devices()
     if devices is not None and jax.process_count() == 1:
         kind = jax.devices()[0].device_kind
         if devices > len(names) and jax.default_backend() == "cpu":
             raise ValueError(
-                f"JAX has started with {len(names)} devices. {FIRST} "
+                f"JAX has started with {len(names)} devices. {CALL_FIRST} "
                 f"Received: devices={devices}"
             )
         _check_count(devices, len(names), kind)
         names = names[:devices]
     if len(names) == 1:
         return
-    # Every process reads its own part: see `processes`.
+    # Keras must not split the data: every process reads its own part, see `processes`.
     keras.distribution.set_distribution(
         keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
     )
@@ -152,10 +152,10 @@ def _on_tensorflow(devices):
         except RuntimeError as error:
             if len(tf.config.list_logical_devices("CPU")) < count:
                 raise ValueError(
-                    f"TensorFlow has started with fewer devices. {FIRST} "
+                    f"TensorFlow has started with fewer devices. {CALL_FIRST} "
                     f"Received: devices={devices}"
                 ) from error
-    # It tells of every exchange that it plans.
+    # By default, TensorFlow logs every exchange that it plans.
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
     names = [f"{kind}:{i}" for i in range(count)]
     tf.distribute.experimental_set_strategy(tf.distribute.MirroredStrategy(names))
@@ -175,13 +175,14 @@ def _on_torch(devices):
         if count > 1:
             _start_processes(count)
         return
-    # Those that replace them are private as yet.
+    # PyTorch deprecates these functions, but their replacements are still private.
     warnings.filterwarnings("ignore", "torch.distributed.nn.functional", FutureWarning)
     if gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if gpus else "gloo")
-    # A process that ends with it aborts at times, whatever its code was.
-    atexit.register(_leave)
+    # A process that exits with its process group sometimes aborts, which replaces its
+    # exit code.
+    atexit.register(_leave_process_group)
     here = int(os.environ["LOCAL_WORLD_SIZE"])
     if devices not in (None, here):
         raise ValueError(
@@ -190,7 +191,7 @@ def _on_torch(devices):
         )
 
 
-def _leave():
+def _leave_process_group():
     import torch.distributed as dist
 
     if dist.is_initialized():
@@ -198,7 +199,7 @@ def _leave():
 
 
 def _start_processes(count):
-    """Runs this script again, `count` times, and ends as they do."""
+    """Run this script again in `count` processes, and exit as they do."""
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -206,32 +207,33 @@ def _start_processes(count):
     main = sys.modules["__main__"]
     if getattr(main, "__file__", None) is None or main.__spec__ is not None:
         raise ValueError(
-            "Only a script, `python FILE`, can be started again as several processes. "
-            f"Start others with `torchrun --nproc_per_node={count}`. "
+            "`data_parallel` can start only a script, `python FILE`, as several "
+            "processes. Start other programs with "
+            f"`torchrun --nproc_per_node={count}`. "
             f"Received: sys.argv[0]={sys.argv[0]!r}"
         )
     try:
         run.main(["--standalone", f"--nproc_per_node={count}", *sys.argv])
-    except SignalException:  # The processes have saved where they were.
-        sys.exit(INTERRUPTED)
+    except SignalException:  # The processes have saved their state before they ended.
+        sys.exit(INTERRUPTED_EXIT_CODE)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        if failure.exitcode == INTERRUPTED:
-            sys.exit(INTERRUPTED)
+        if failure.exitcode == INTERRUPTED_EXIT_CODE:
+            sys.exit(INTERRUPTED_EXIT_CODE)
         sys.exit(
             f"Process {rank} of {count} ended with code {failure.exitcode}; the others "
-            "were stopped. Its own message is above."
+            "were stopped. The message of the process is above."
         )
     sys.exit(0)
 
 
 def refuse_keras_distribution():
-    """Raises ValueError where `keras.distribution` would silently do nothing."""
+    """Raise ValueError if `keras.distribution` is set and would silently do nothing."""
     if keras.backend.backend() == "jax":
         return
     if keras.distribution.distribution() is not None:
         raise ValueError(
-            "`keras.distribution` works on JAX only; on this backend it does nothing. "
+            "`keras.distribution` works only on JAX; on this backend it does nothing. "
             "Use `keras_mvssl.distribution.data_parallel()`. "
             f"Received: backend {keras.backend.backend()!r}"
         )

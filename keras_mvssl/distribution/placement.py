@@ -1,4 +1,4 @@
-"""Where the rows of a batch lie, and arrays that stay on the device."""
+"""Arrays that stay on the device, and the place of a device's rows in a batch."""
 
 import keras
 import numpy as np
@@ -9,10 +9,10 @@ from keras_mvssl.distribution.job import replicas
 
 
 def keep_on_device(array):
-    """A NumPy array as a tensor of the backend, for `take_rows`.
+    """Return a NumPy array as a tensor of the backend, for `take_rows`.
 
-    It stays an array with TensorFlow, whose `fit` takes batches from main memory, and
-    with several devices of JAX, on which `fit` places the parts of each batch.
+    The array is returned unchanged with TensorFlow, whose `fit` takes batches from main
+    memory, and with several devices of JAX, where `fit` places the parts of each batch.
     """
     if keras.backend.backend() == "tensorflow" or (
         keras.backend.backend() == "jax" and replicas() > 1
@@ -22,20 +22,22 @@ def keep_on_device(array):
 
 
 def take_rows(array, rows):
-    """Rows of what `keep_on_device` returned, where it is."""
-    return (
-        array[rows] if isinstance(array, np.ndarray) else ops.take(array, rows, axis=0)
-    )
+    """Return rows of an array or tensor from `keep_on_device`, without moving it."""
+    if isinstance(array, np.ndarray):
+        return array[rows]
+    return ops.take(array, rows, axis=0)
 
 
 def place_in_batch(rows):
-    """Where the rows of this device lie in the batch of all of them.
+    """Return the place of this device's rows in the batch of all devices.
 
     Args:
-        rows: int or scalar tensor. Rows that this device has, as each of them has.
+        rows: int or scalar tensor. Number of rows on this device; every device has the
+            same number.
 
     Returns:
-        The place of the first of them, and the number of all, ints or scalar tensors.
+        The place of the first row of this device, and the number of rows of all
+        devices; ints or scalar tensors.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

@@ -1,4 +1,4 @@
-"""What frozen features are worth."""
+"""Measures of the quality of frozen features."""
 
 from keras_mvssl.evaluation.features import extract_features
 from keras_mvssl.evaluation.linear import linear_probe

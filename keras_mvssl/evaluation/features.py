@@ -12,9 +12,9 @@ from keras_mvssl._internal.checks import check_labelled
 from keras_mvssl._internal.checks import check_pixels
 from keras_mvssl.views import RandomViews
 
-# Views are those of steps from here on, which neither training nor a model's
-# evaluation reaches.
-_FIRST_STEP = 2**30 + 1
+# Step of `RandomViews` for the first batch. Neither training nor the evaluation of a
+# model reaches steps from this one on.
+_FIRST_VIEW_STEP = 2**30 + 1
 
 
 def extract_features(
@@ -23,19 +23,20 @@ def extract_features(
     batch_size: int = 512,
     views: RandomViews | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Runs a frozen encoder over labelled images: one clean view, or the mean of many.
+    """Compute features of labelled images with a frozen encoder.
 
-    Every batch has the same size (the last one is padded and cut), so that compilers
-    see one shape and none of the images is lost. No random state is touched.
+    The features are those of one clean view, or the mean over several random views.
+    Every batch has the same size: the last batch is padded and the result cut, so that
+    compilers see one shape and no image is lost. No random state is changed.
 
     Args:
         encoder: A `keras.Model` from images in [0, 255] to features `(N, F)`.
-        data: `(images, labels)` arrays, `(N, H, W, C)` and `(N,)`; or a
+        data: Arrays `(images, labels)` of shapes `(N, H, W, C)` and `(N,)`; or a
             `tf.data.Dataset` of single `(image, label)`.
         batch_size: int. Images per forward pass.
-        views: Optional `RandomViews`. Features are then averaged over its views of an
-            image: the paper's protocol. They are the same at each call with the same
-            `batch_size`.
+        views: Optional `RandomViews`, whose views of an image the features are averaged
+            over: the protocol of the paper. Every call with the same `batch_size` gives
+            the same features.
 
     Returns:
         float32 features `(N, F)` and int labels `(N,)`.
@@ -45,7 +46,6 @@ def extract_features(
             [0, 255].
 
     Example:
-
     ```python
     extract = keras_mvssl.evaluation.extract_features
     features, labels = extract(encoder, splits.test)
@@ -56,7 +56,8 @@ def extract_features(
     check_labelled(data, "data")
     if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
         raise ValueError(
-            f"`batch_size` must be an int of at least 1. Received: {batch_size}"
+            "`batch_size` must be an int of at least 1. "
+            f"Received: batch_size={batch_size}"
         )
     model = encoder if views is None else MeanOverViews(encoder, views)
     if isinstance(model, MeanOverViews):
@@ -66,32 +67,36 @@ def extract_features(
         return run_in_batches(model, images, batch_size), np.asarray(labels)
     labels = []
 
-    def images_of_stream():
+    def checked_batches():
         for batch, batch_labels in data.batch(batch_size).as_numpy_iterator():
             check_pixels(batch, "data")
             labels.append(batch_labels)
             yield batch
 
-    features = _forward(model, images_of_stream(), batch_size)
+    features = _forward(model, checked_batches(), batch_size)
     if not labels:
-        raise ValueError("`data` must hold images. Received: an empty data set")
+        raise ValueError(
+            "`data` must hold at least one image. Received: an empty data set"
+        )
     return features, np.concatenate(labels)
 
 
 def run_in_batches(model, array, batch_size):
-    """What a model makes of an array, float32, in batches of one size."""
+    """Return the float32 outputs of a model for an array, in batches of one size."""
     array = np.asarray(array)
     starts = range(0, len(array), batch_size)
     return _forward(model, (array[i : i + batch_size] for i in starts), batch_size)
 
 
 class MeanOverViews(keras.Model):
-    """Features averaged over views, other ones for each batch after the first.
+    """Model of features averaged over views; each batch gets views of another step.
+
+    `extract_features` takes such a model in place of an encoder. One model that is used
+    for several calls is compiled only once.
 
     Args:
-        encoder: As of `extract_features`, which takes this model in its place: made
-            once, it is compiled once.
-        views: `RandomViews`.
+        encoder: A `keras.Model` from images in [0, 255] to features `(N, F)`.
+        views: A `RandomViews`.
     """
 
     def __init__(self, encoder, views):
@@ -103,7 +108,7 @@ class MeanOverViews(keras.Model):
         self.batches = 0
 
     def predict_on_batch(self, x):
-        step = np.full(len(x), _FIRST_STEP + self.batches)
+        step = np.full(len(x), _FIRST_VIEW_STEP + self.batches)
         self.batches += 1
         return super().predict_on_batch([x, step])
 
@@ -117,7 +122,7 @@ class MeanOverViews(keras.Model):
 
 
 def _forward(model, batches, batch_size):
-    # Not `predict`: its data loader draws from torch's global random state.
+    # `predict` is not used: on torch, its data loader changes the global random state.
     devices = distribution.replicas()
     padded = -(-batch_size // devices) * devices
     parts = []

@@ -1,4 +1,4 @@
-"""Checks of features that several probes share."""
+"""Checks of labelled features that several probes share."""
 
 import numpy as np
 
@@ -9,10 +9,14 @@ Labelled = tuple[np.ndarray, np.ndarray]
 
 
 def as_features(train, test):
-    """Labelled features as float32 matrices and label vectors, once they are sound.
+    """Check labelled features, and return float32 matrices and vectors of labels.
 
     Args:
-        train, test: `(features, labels)`, `(N, ...)` and `(N,)`.
+        train: Pair `(features, labels)` of shapes `(N, ...)` and `(N,)`.
+        test: Pair like `train`.
+
+    Returns:
+        The pairs `train` and `test`, with features `(N, F)` and labels `(N,)`.
 
     Raises:
         ValueError: For counts that differ, features that are not finite, fewer than
@@ -28,15 +32,18 @@ def as_features(train, test):
         bad = int(np.count_nonzero(~np.isfinite(data[0])))
         if bad:
             raise ValueError(
-                f"The features of `{name}` must be finite. Received: {bad} values that "
-                f"are not, of {data[0].size}"
+                f"The features of `{name}` must be finite. Received: {bad} values of "
+                f"{data[0].size} that are not finite"
             )
     if not train[0].shape[1]:
-        raise ValueError("`train` has no features. Received: shape=(N, 0)")
+        raise ValueError(
+            "`train` must have at least one feature per example. "
+            f"Received: features.shape={train[0].shape}"
+        )
     if train[0].shape[1] != test[0].shape[1]:
         raise ValueError(
             "`train` and `test` must have the same features. Received: "
-            f"{train[0].shape[1]} in train, {test[0].shape[1]} in test"
+            f"{train[0].shape[1]} features in train, {test[0].shape[1]} in test"
         )
     check_classes(train[1], test[1])
     return train, test

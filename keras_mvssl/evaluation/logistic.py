@@ -2,36 +2,38 @@
 
 import numpy as np
 
-# Up to this many features, steps are preconditioned with the inverse of their
-# covariance: what makes features slow to fit is that they are correlated.
-_PRECONDITIONED = 2048
+# Up to this number of features, steps are preconditioned with the inverse of the
+# covariance of the features, because correlated features are slow to fit.
+_MAX_PRECONDITIONED_FEATURES = 2048
 
 
 def fit_path(x, y, classes, strengths, start=None, tolerance=1e-4):
-    """Fits for one strength after the other, each starting from the one before.
+    """Fit weights for each strength in turn, starting from the previous weights.
 
     Args:
         x: Standardised features `(N, F)`, float32.
         y: Labels `(N,)`, 0 to `classes - 1`.
-        classes: int.
-        strengths: L2 strengths, best from strong to weak.
+        classes: int. Number of classes.
+        strengths: L2 strengths, best ordered from strong to weak.
         start: Optional weights to start from.
-        tolerance: Largest component of the gradient at which to stop; of strengths
-            below 0.01 less in proportion, as weak penalties leave small gradients.
+        tolerance: Largest component of the gradient at which to stop. For strengths
+            below 0.01 the tolerance is reduced in proportion, because weak penalties
+            leave small gradients.
 
     Yields:
-        float32 weights `(F + 1, classes)`, the last row being the biases.
+        float32 weights `(F + 1, classes)`, whose last row is the biases.
     """
-    covariance = x.T @ x / len(x) if x.shape[1] <= _PRECONDITIONED else None
+    precondition = x.shape[1] <= _MAX_PRECONDITIONED_FEATURES
+    covariance = x.T @ x / len(x) if precondition else None
     weights = start
     for l2 in strengths:
-        small = min(tolerance, max(100 * tolerance * l2, 1e-7))
-        weights = _fit(x, y, classes, l2, covariance, weights, small)
+        scaled_tolerance = min(tolerance, max(100 * tolerance * l2, 1e-7))
+        weights = _fit(x, y, classes, l2, covariance, weights, scaled_tolerance)
         yield weights
 
 
 def loss(scores, y):
-    """The mean cross-entropy."""
+    """Compute the mean cross-entropy of scores `(N, classes)`."""
     scores = scores.astype("float64")
     scores -= scores.max(axis=1, keepdims=True)
     return np.mean(np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(y)), y])
@@ -62,7 +64,7 @@ def _fit(x, y, classes, l2, covariance=None, start=None, tolerance=1e-4):
 
 
 def _preconditioner(covariance, classes, l2):
-    """The inverse of the Hessian where all classes are equally likely."""
+    """Return a function that applies the inverse Hessian of equally likely classes."""
     if covariance is None:
         return lambda flat: flat
     ridge = (l2 + 1e-6) * np.eye(len(covariance))
@@ -76,7 +78,7 @@ def _preconditioner(covariance, classes, l2):
 
 
 def _lbfgs(value_and_gradient, x, precondition, tolerance, max_iterations=500):
-    """Limited-memory BFGS with backtracking (Nocedal & Wright, algorithm 7.5)."""
+    """Minimise with L-BFGS and backtracking (Nocedal & Wright, algorithm 7.5)."""
     value, gradient = value_and_gradient(x)
     pairs, memory = [], 10
     for _ in range(max_iterations):
@@ -99,7 +101,7 @@ def _lbfgs(value_and_gradient, x, precondition, tolerance, max_iterations=500):
                 break
             step /= 2
         if new_value >= value:
-            break  # As low as float32 products let it get.
+            break  # The rounding of float32 products allows no lower value.
         s, d = -step * direction, new_gradient - gradient
         x, value, gradient = x + s, new_value, new_gradient
         if s @ d > 1e-10 * np.linalg.norm(s) * np.linalg.norm(d):

@@ -1,4 +1,4 @@
-"""The k-nearest-neighbour classifier: what the geometry of features is worth."""
+"""The k-nearest-neighbour classifier on frozen features."""
 
 import dataclasses
 import numbers
@@ -8,16 +8,16 @@ import numpy as np
 from keras_mvssl.evaluation.labelled import Labelled
 from keras_mvssl.evaluation.labelled import as_features
 
-# Test examples that are compared with the training set at a time.
-_CHUNK = 1000
+# Number of queries that are compared with the training set at once.
+_QUERIES_AT_ONCE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class KNNResult:
-    """What `knn` found.
+    """Result of `knn`.
 
     Attributes:
-        accuracy: Share of the test examples classified rightly, in [0, 1].
+        accuracy: Share of the test examples classified correctly, in [0, 1].
         predictions: Predicted labels of the test examples, `(N,)`.
     """
 
@@ -28,25 +28,26 @@ class KNNResult:
 def knn(
     train: Labelled, test: Labelled, k: int = 20, temperature: float = 0.07
 ) -> KNNResult:
-    """Classifies by the votes of the k most similar training examples.
+    """Classify test examples by the votes of the k most similar training examples.
 
-    Similarity is the cosine, a vote weighs exp(similarity / temperature). Nothing is
-    fitted or tuned, so that it shows the features as they are.
+    Similarity is the cosine, and a vote has the weight exp(similarity / temperature).
+    Nothing is fitted or tuned, so that the accuracy shows the features as they are.
 
     Args:
-        train: `(features, labels)`, `(N, F)` and `(N,)`, labels being ints >= 0.
-        test: The same.
-        k: int, 1 to the number of training examples. 20 and 200 are usual.
+        train: Pair `(features, labels)` of shapes `(N, F)` and `(N,)`, labels being
+            ints of at least 0.
+        test: Pair like `train`.
+        k: int from 1 to the number of training examples. Usual values are 20 and 200.
         temperature: Positive float.
 
     Returns:
         A `KNNResult`.
 
     Raises:
-        ValueError: As of `linear_probe`, and for k or a temperature out of range.
+        ValueError: For data that `linear_probe` refuses, and for `k` or `temperature`
+            out of range.
 
     Example:
-
     ```python
     extract = keras_mvssl.evaluation.extract_features
     train, test = extract(encoder, splits.train), extract(encoder, splits.test)
@@ -58,7 +59,8 @@ def knn(
     """
     if not isinstance(temperature, numbers.Real) or not 0 < temperature < np.inf:
         raise ValueError(
-            f"`temperature` must be positive. Received: temperature={temperature}"
+            "`temperature` must be a positive number. "
+            f"Received: temperature={temperature}"
         )
     train, test = as_features(train, test)
     classes, labels = np.unique(train[1], return_inverse=True)
@@ -71,7 +73,7 @@ def knn(
 
 
 def nearest(features, queries, k):
-    """The most similar rows of `features` for each query, by cosine.
+    """Find the rows of `features` with the largest cosine to each query.
 
     Args:
         features: `(N, F)`.
@@ -79,18 +81,19 @@ def nearest(features, queries, k):
         k: int, 1 to N.
 
     Returns:
-        Rows of `features` `(M, k)`, most similar first, and their cosines `(M, k)`.
+        Indices of rows of `features`, `(M, k)`, most similar first, and the cosines of
+        those rows, `(M, k)`.
     """
     if not isinstance(k, numbers.Integral) or not 1 <= k <= len(features):
         raise ValueError(
-            f"`k` must be an int from 1 to {len(features)}, the training examples. "
+            f"`k` must be an int from 1 to {len(features)}, the number of examples. "
             f"Received: k={k}"
         )
-    features, queries = _unit(features), _unit(queries)
+    features, queries = _unit_rows(features), _unit_rows(queries)
     rows, similarities = [], []
-    for start in range(0, len(queries), _CHUNK):
-        cosines = queries[start : start + _CHUNK] @ features.T
-        best = _largest(cosines, k)
+    for start in range(0, len(queries), _QUERIES_AT_ONCE):
+        cosines = queries[start : start + _QUERIES_AT_ONCE] @ features.T
+        best = _largest_columns(cosines, k)
         near = np.take_along_axis(cosines, best, axis=1)
         order = np.argsort(-near, axis=1, kind="stable")
         rows.append(np.take_along_axis(best, order, axis=1))
@@ -98,13 +101,15 @@ def nearest(features, queries, k):
     return np.concatenate(rows), np.concatenate(similarities)
 
 
-def _largest(values, k):
-    """Columns of the k largest values of each row, `(M, k)`, in any order.
+def _largest_columns(values, k):
+    """Return the columns of the k largest values of each row, `(M, k)`, in any order.
 
-    They lie in the k groups of columns whose largest values are largest.
+    Columns are split into groups of equal size. The k largest values lie in the k
+    groups with the largest maxima, or in the last columns, which belong to no group.
     """
     count = values.shape[1]
-    size = max(int((count / k) ** 0.5), 1)  # as many groups as columns in k of them
+    # With this size there are as many groups as columns in k groups.
+    size = max(int((count / k) ** 0.5), 1)
     groups = count // size
     if groups <= k:
         return np.argpartition(-values, k - 1, axis=1)[:, :k]
@@ -120,8 +125,8 @@ def _largest(values, k):
     return np.take_along_axis(columns, kept, axis=1)
 
 
-def _unit(x):
+def _unit_rows(x):
     x = np.asarray(x, "float32")
-    # Of rows scaled to at most 1 first: squares must neither overflow nor vanish.
+    # Rows are scaled to at most 1 first, so that squares neither overflow nor vanish.
     x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), 1e-37)
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

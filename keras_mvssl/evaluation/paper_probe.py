@@ -1,4 +1,4 @@
-"""The linear probe of the authors' code, in NumPy."""
+"""Linear probe with the settings of the code of Ghosh et al. (2024), in NumPy."""
 
 import numpy as np
 
@@ -10,11 +10,13 @@ LABEL_SMOOTHING = 0.1
 
 
 def fit(x, y, classes, seed=0):
-    """Adam on cross-entropy with smoothed labels; weight decay adds to the gradient.
+    """Fit weights with Adam to the cross-entropy of smoothed labels.
+
+    Weight decay adds to the gradient. The weights are initialised as by `Linear` of
+    torch: uniform within 1/sqrt(F).
 
     Returns:
-        float32 weights `(F + 1, classes)`, the last row being the biases, from
-        torch's `Linear` initialisation: uniform within 1/sqrt(F).
+        float32 weights `(F + 1, classes)`, whose last row is the biases.
     """
     rng = np.random.default_rng(seed)
     bound = 1 / np.sqrt(x.shape[1])
@@ -38,7 +40,7 @@ def fit(x, y, classes, seed=0):
             first += 0.1 * (gradient - first)
             second += 0.001 * (gradient**2 - second)
             rate = LEARNING_RATE * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-            # The epsilon of torch, which is added after the correction.
+            # Torch adds epsilon after the bias correction.
             epsilon = 1e-8 * np.sqrt(1 - 0.999**step)
             weights -= np.float32(rate) * first / (np.sqrt(second) + epsilon)
     return weights

@@ -1,7 +1,7 @@
-"""The spectrum of features: how many directions they use, and how its tail decays.
+"""Spectrum of features: the number of directions in use, and the decay of the tail.
 
-All are computed in float64 from one eigendecomposition, of the smaller of the two Gram
-matrices of the features.
+Every measure is computed in float64 from one eigendecomposition: that of the smaller of
+the two Gram matrices of the features.
 """
 
 import dataclasses
@@ -9,20 +9,20 @@ import numbers
 
 import numpy as np
 
-# Ranks between which the authors fit alpha.
-RANKS = (4, 100)
+# First and last rank between which Ghosh et al. (2024) fit alpha.
+AUTHORS_RANKS = (4, 100)
 
 
 @dataclasses.dataclass(frozen=True)
 class PowerLaw:
-    """What `alpha_req` found.
+    """Power law fitted by `alpha_req`.
 
     Attributes:
         alpha: Exponent of the decay, eigenvalue ∝ rank^-alpha.
         r_squared: Share of the (weighted) variance of the log eigenvalues that the
             fitted line explains, at most 1.
         ranks: `(first, last)` rank of the fit, both included.
-        intercept: The line's log eigenvalue at rank 1.
+        intercept: Log eigenvalue of the fitted line at rank 1.
     """
 
     alpha: float
@@ -33,11 +33,12 @@ class PowerLaw:
 
 @dataclasses.dataclass(frozen=True)
 class SpectrumResult:
-    """What `spectrum` found.
+    """Result of `spectrum`.
 
     Attributes:
-        eigenvalues: Of the covariance of the features, largest first, `(F,)`.
-        power_law: The fit of `alpha_req`; None with too few positive eigenvalues.
+        eigenvalues: Eigenvalues of the covariance of the features, largest first,
+            `(F,)`.
+        power_law: Power law of `alpha_req`; None with too few positive eigenvalues.
         rankme: See `rankme`.
         effective_rank: See `effective_rank`.
         participation_ratio: See `participation_ratio`.
@@ -52,12 +53,14 @@ class SpectrumResult:
     std: np.ndarray
 
 
-def spectrum(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> SpectrumResult:
-    """All measures of this module at once.
+def spectrum(
+    features: np.ndarray, ranks: tuple[int, int] = AUTHORS_RANKS
+) -> SpectrumResult:
+    """Compute all measures of this module at once.
 
     Args:
-        features: `(N, F)`, or projections `(B, V, D)`, whose views are then rows.
-        ranks: As of `alpha_req`.
+        features: `(N, F)`; or projections `(B, V, D)`, each view being one row.
+        ranks: Same as in `alpha_req`.
 
     Returns:
         A `SpectrumResult`.
@@ -66,7 +69,6 @@ def spectrum(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> SpectrumRe
         ValueError: For fewer than two rows, or features that are not finite.
 
     Example:
-
     ```python
     features, _ = keras_mvssl.evaluation.extract_features(encoder, splits.test)
     found = keras_mvssl.evaluation.spectrum(features)
@@ -87,12 +89,11 @@ def spectrum(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> SpectrumRe
 
 
 def covariance_eigenvalues(features: np.ndarray) -> np.ndarray:
-    """Eigenvalues of the covariance of features `(N, F)`, largest first, `(F,)`.
+    """Compute the eigenvalues `(F,)` of the covariance of features, largest first.
 
-    What is below the rounding error of the largest is 0.
+    Features are `(N, F)`. Eigenvalues below the rounding error of the largest are 0.
 
     Example:
-
     ```python
     keras_mvssl.evaluation.covariance_eigenvalues(features)[:10]
     ```
@@ -101,52 +102,52 @@ def covariance_eigenvalues(features: np.ndarray) -> np.ndarray:
     return _eigenvalues(features - features.mean(axis=0, dtype="float64"))
 
 
-def alpha_req(features: np.ndarray, ranks: tuple[int, int] = RANKS) -> PowerLaw:
-    """The exponent α with which the eigenvalues of the features decay.
+def alpha_req(features: np.ndarray, ranks: tuple[int, int] = AUTHORS_RANKS) -> PowerLaw:
+    """Compute the exponent α with which the eigenvalues of the features decay.
 
-    The slope of log eigenvalue against log rank, by least squares weighted with 1/rank,
-    negated. Natural images and features that generalise well have α near 1; a
-    larger α means that few directions carry most of the variance.
+    α is the negated slope of log eigenvalue against log rank, fitted by least squares
+    with weights 1/rank. Natural images and features that generalise well have an α near
+    1; a larger α means that few directions carry most of the variance.
 
-    It is biased where samples are few: the sample's large eigenvalues are too large,
-    and there are no more of them than samples. Of Gaussian features with a true α of 1,
+    α is biased where samples are few: large eigenvalues of the sample are too large,
+    and there are no more eigenvalues than samples. For Gaussian features with α = 1,
     F = 200 gives 1.17 from N = 100, 1.03 from 200 and 1.00 from 2,000 on; F = 512 gives
-    0.93 from 256, 0.96 from 512 and 0.99 from 5,120. With a true α of 0.5, F = 200, it
-    is 0.78, 0.59 and 0.49 (means of 5 draws). Compare α at equal N, and have N >= 10 F.
+    0.93 from 256, 0.96 from 512 and 0.99 from 5,120. With α = 0.5 and F = 200,
+    N = 100, 200 and 2,000 give 0.78, 0.59 and 0.49 (means of 5 draws). Compare α at
+    equal N, and use N >= 10 F.
 
     Args:
         features: `(N, F)`.
-        ranks: `(first, last)` rank of the fit, from 1, both included. Cut to the
-            number of positive eigenvalues. Defaults to the authors' (4, 100).
+        ranks: `(first, last)` rank of the fit, counted from 1, both included. The last
+            rank is cut to the number of positive eigenvalues. Defaults to (4, 100), as
+            in the code of Ghosh et al. (2024).
 
     Returns:
         A `PowerLaw`.
 
     Raises:
         ValueError: For features that are not finite, ranks out of order, or fewer than
-            three positive eigenvalues among them.
+            three positive eigenvalues between the ranks.
 
     Example:
-
     ```python
     keras_mvssl.evaluation.alpha_req(features, ranks=(1, 30)).alpha
     ```
 
     References:
         Agrawal et al., "α-ReQ: assessing representation quality in self-supervised
-        learning by measuring eigenspectrum decay" (2022). The weights and ranks are
-        those of the code of Ghosh et al. (2024).
+        learning by measuring eigenspectrum decay" (2022). Weights and ranks are taken
+        from the code of Ghosh et al. (2024).
     """
     return power_law(covariance_eigenvalues(features), ranks)
 
 
 def rankme(features: np.ndarray) -> float:
-    """RankMe: exp of the entropy of the singular values, from 1 to min(N, F).
+    """Compute RankMe: exp of the entropy of the singular values, 1 to min(N, F).
 
-    Of the features as they are, not centred.
+    The features are not centred.
 
     Example:
-
     ```python
     keras_mvssl.evaluation.rankme(features)
     ```
@@ -157,13 +158,12 @@ def rankme(features: np.ndarray) -> float:
 
 
 def effective_rank(features: np.ndarray) -> float:
-    """exp of the entropy of the eigenvalues of the covariance, from 1 to F.
+    """Compute exp of the entropy of the eigenvalues of the covariance, from 1 to F.
 
-    Shares of variance instead of `rankme`'s singular values: small directions count
-    less. 0 for features that are constant.
+    Eigenvalues are shares of variance, so that small directions count less than in
+    `rankme`, which uses singular values. Constant features give 0.
 
     Example:
-
     ```python
     keras_mvssl.evaluation.effective_rank(features)
     ```
@@ -172,10 +172,11 @@ def effective_rank(features: np.ndarray) -> float:
 
 
 def participation_ratio(features: np.ndarray) -> float:
-    """(Σλ)² / Σλ² of the covariance's eigenvalues, from 1 to F; 0 for constants.
+    """Compute (Σλ)² / Σλ² of the eigenvalues λ of the covariance, from 1 to F.
+
+    Constant features give 0.
 
     Example:
-
     ```python
     keras_mvssl.evaluation.participation_ratio(features)
     ```
@@ -195,13 +196,13 @@ def _as_matrix(features):
     if bad:
         raise ValueError(
             "`features` must be finite. "
-            f"Received: {bad} values that are not, of {features.size}"
+            f"Received: {bad} values of {features.size} that are not finite"
         )
     return features
 
 
 def _eigenvalues(x):
-    """Of x'x / N, largest first."""
+    """Return the eigenvalues of xᵀx / N, largest first."""
     rows, columns = x.shape
     gram = x.T @ x if rows >= columns else x @ x.T
     values = np.linalg.eigvalsh(gram)[::-1] / rows
@@ -210,11 +211,11 @@ def _eigenvalues(x):
     return np.where(values > error, values, 0.0)
 
 
-def power_law(eigenvalues, ranks=RANKS):
-    """The fit of `alpha_req` to eigenvalues, largest first."""
-    pair = isinstance(ranks, (tuple, list)) and len(ranks) == 2
-    whole = pair and all(isinstance(x, numbers.Integral) for x in ranks)
-    if not whole or not 1 <= ranks[0] < ranks[1]:
+def power_law(eigenvalues, ranks=AUTHORS_RANKS):
+    """Fit the power law of `alpha_req` to eigenvalues, given largest first."""
+    is_pair = isinstance(ranks, (tuple, list)) and len(ranks) == 2
+    are_ints = is_pair and all(isinstance(x, numbers.Integral) for x in ranks)
+    if not are_ints or not 1 <= ranks[0] < ranks[1]:
         raise ValueError(
             "`ranks` must be two ints (first, last) with 1 <= first < last. "
             f"Received: ranks={ranks}"
@@ -223,7 +224,7 @@ def power_law(eigenvalues, ranks=RANKS):
     last = min(last, int(np.count_nonzero(eigenvalues)))
     if last - first < 2:
         raise ValueError(
-            "A power law needs three positive eigenvalues at least between the ranks. "
+            "A power law needs at least three positive eigenvalues between the ranks. "
             f"Received: ranks={tuple(ranks)}, {np.count_nonzero(eigenvalues)} positive "
             "eigenvalues"
         )

@@ -1,4 +1,4 @@
-"""Losses on projections `(B, V, D)` of V views."""
+"""Losses on projections `(B, V, D)` of V views of each image."""
 
 from keras_mvssl.losses.barlow_twins import BarlowTwins
 from keras_mvssl.losses.reformulated import ReformulatedSSL

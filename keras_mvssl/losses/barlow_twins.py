@@ -1,4 +1,4 @@
-"""Barlow Twins on any number of views."""
+"""Barlow Twins loss for any number of views."""
 
 import typing
 from typing import Any
@@ -16,10 +16,10 @@ Pairing = Literal["mean", "all"]
 
 @keras.saving.register_keras_serializable("keras_mvssl")
 class BarlowTwins(MultiViewLoss):
-    """Barlow Twins for V >= 2 views of each image.
+    """Barlow Twins loss for V >= 2 views of each image.
 
-    The features of an image's views are pulled together (invariance) and different
-    features are kept uncorrelated (redundancy):
+    The loss pulls the features of an image's views together (invariance) and keeps
+    different features uncorrelated (redundancy):
 
         loss = invariance + β · redundancy
 
@@ -27,32 +27,34 @@ class BarlowTwins(MultiViewLoss):
     z̄ the mean over the views of an image and C^{ab} = zᵃᵀ zᵇ / B:
 
     - `pairing="mean"` compares each view with the mean view, as the authors' code does,
-      so that their published β mean the same here. For V > 2:
-      (1/V) Σₐ Σᵢ (1 - ⟨zᵃᵢ, z̄ᵢ⟩/B)² + β Σ_{i≠j} (⟨z̄ᵢ, z̄ⱼ⟩/B)². For V = 2 it is `"all"`.
-      Its invariance is about ((V-1)/V)² of that of all pairs, since the mean view
-      contains the view itself.
+      so that their published values of β have the same meaning here. For V > 2, the
+      loss is (1/V) Σₐ Σᵢ (1 - ⟨zᵃᵢ, z̄ᵢ⟩/B)² + β Σ_{i≠j} (⟨z̄ᵢ, z̄ⱼ⟩/B)². For V = 2, the
+      loss is that of `pairing="all"`. The invariance is about ((V-1)/V)² times that of
+      all pairs, since the mean view contains the view itself.
     - `pairing="all"` is the mean over the V(V-1) ordered pairs of views of
       Σᵢ (1 - C^{ab}ᵢᵢ)² + β Σ_{i≠j} (C^{ab}ᵢⱼ)². At V = 2 with
-      `standardization="per_view"` it is the original Barlow Twins.
+      `standardization="per_view"`, this is the original Barlow Twins loss.
 
-    Both take a number of matrix products linear in V, in the space of features or of
-    images, whichever is cheaper. All of it is computed in float32 at full precision.
+    Both take a number of matrix products that is linear in V, in the space of features
+    or of images, whichever is cheaper. Everything is computed in float32 at full
+    precision.
 
     Args:
-        beta: Weight of the redundancy, finite and at least 0, or `"auto"`: 4/D, after
-            the paper's β = O(1/D), with the constant that the authors' tuned values
-            for CIFAR-10 have (median of β·D: 3.8).
+        beta: Weight of the redundancy, finite and at least 0, or `"auto"` for 4/D. The
+            paper has β = O(1/D); the constant 4 is near the authors' tuned values for
+            CIFAR-10 (median of β·D: 3.8).
         pairing: `"mean"` or `"all"`.
-        standardization: `"joint"`, over the B·V rows (the authors' code), or
+        standardization: `"joint"`, over all B·V rows (the authors' code), or
             `"per_view"`, over the B rows of each view (the original Barlow Twins).
-        l2_normalize: Whether to divide each projection by its norm first (and multiply
-            by √D), as the authors' code does and their paper does not say.
+        l2_normalize: Whether to first divide each projection by its norm and multiply
+            it by √D. The authors' code divides by the norm, which their paper does not
+            mention.
         name: Name of the loss.
 
     Call arguments:
-        y_true: Ignored, and may be None: there are no targets.
-        y_pred: Projections `(B, V, D)`, any float type. B is the whole batch, of all
-            devices. At least 2 images and 2 views.
+        y_true: Ignored, may be None: there are no targets.
+        y_pred: Projections `(B, V, D)`, any float type, of at least 2 images and 2
+            views. B is the size of the whole batch, on all devices together.
 
     Returns:
         The loss, a float32 scalar.
@@ -61,7 +63,6 @@ class BarlowTwins(MultiViewLoss):
         ValueError: For an argument outside its range, or projections of another shape.
 
     Example:
-
     ```python
     loss = keras_mvssl.losses.BarlowTwins(beta=0.02)
     model.compile(optimizer="adam", loss=loss)
@@ -102,26 +103,29 @@ class BarlowTwins(MultiViewLoss):
         self.l2_normalize = l2_normalize
 
     def resolve_beta(self, dim: int) -> float:
-        """The weight of the redundancy for projections of `dim` features, an int."""
+        """Return the weight β of the redundancy for projections of `dim` features."""
         return resolve_beta(self.beta, dim)
 
     def prepare(self, projections: Any) -> Any:
-        z = self._rows(projections)
+        z = self._prepare_rows(projections)
         return correlations.standardize(z, per_view=self._per_view)
 
     def terms(self, projections: Any) -> dict[str, Any]:
-        """The two parts whose weighted sum is the loss.
+        """Compute the two terms whose weighted sum is the loss.
 
         Args:
             projections: `(B, V, D)`.
 
         Returns:
-            `{"invariance": ..., "redundancy": ...}`, float32 scalars: sums over D
-            features and over D(D-1) ordered pairs of features.
+            `{"invariance": ..., "redundancy": ...}`, float32 scalars: a sum over D
+            features, and a sum over D(D-1) ordered pairs of features.
         """
-        z = self._rows(projections)
+        z = self._prepare_rows(projections)
         all_pairs = self.pairing == "all" or z.shape[1] == 2
-        compare = correlations.pairs if all_pairs else correlations.with_mean
+        if all_pairs:
+            compare = correlations.pairwise_terms
+        else:
+            compare = correlations.mean_view_terms
         invariance, redundancy = compare(z, per_view=self._per_view)
         return {"invariance": invariance, "redundancy": redundancy}
 
@@ -129,7 +133,7 @@ class BarlowTwins(MultiViewLoss):
     def _per_view(self):
         return self.standardization == "per_view"
 
-    def _rows(self, projections):
+    def _prepare_rows(self, projections):
         z = super().prepare(projections)
         return correlations.normalize_rows(z) if self.l2_normalize else z
 

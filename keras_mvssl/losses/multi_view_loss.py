@@ -1,4 +1,4 @@
-"""What the losses on several views have in common."""
+"""The base class of the losses on several views, and checks of their weights."""
 
 import math
 import numbers
@@ -13,68 +13,78 @@ from keras_mvssl.losses import correlations
 class MultiViewLoss(keras.losses.Loss):
     """A weighted sum of terms, each computed from projections `(B, V, D)`.
 
-    A subclass gives `term_names` and the methods `terms`, `weights` and `counts`.
+    A subclass defines `term_names` and the methods `terms`, `weights` and `counts`.
     """
 
     term_names: tuple[str, ...] = ()
 
     def __init__(self, name, **kwargs):
-        kwargs.setdefault("dtype", "float32")  # whatever `floatx`
+        kwargs.setdefault("dtype", "float32")  # independent of Keras' `floatx`
         super().__init__(name=name, **kwargs)
 
     def prepare(self, projections: Any) -> Any:
-        """What the statistics of the loss are taken of: float32 `(B, V, D)`.
+        """Return the projections that the terms are computed from, as float32.
 
-        The projections as they are, or normalised as the loss normalises them.
+        Args:
+            projections: `(B, V, D)`, any float type.
+
+        Returns:
+            float32 `(B, V, D)`, normalised where the loss normalises projections.
         """
         return correlations.as_projections(projections)
 
     def terms(self, projections: Any) -> dict[str, Any]:
-        """The terms before weighting, `{name: float32 scalar}`."""
+        """Compute the terms before weighting, `{name: float32 scalar}`."""
         raise NotImplementedError
 
     def weights(self, dim: int) -> dict[str, float]:
-        """The weights of the terms for `dim` features, `{name: float}`."""
+        """Return the weights of the terms for `dim` features, `{name: float}`."""
         raise NotImplementedError
 
     def counts(self, dim: int) -> dict[str, int]:
-        """What each term sums over for `dim` features, `{name: int}`."""
+        """Return the number that `per_feature` divides each term by, `{name: int}`."""
         raise NotImplementedError
 
     def per_feature(self, terms: dict[str, Any], dim: int) -> dict[str, Any]:
-        """The terms divided by what they sum over, comparable across D.
+        """Divide each term by its count of summands, to make it comparable across D.
 
         Args:
-            terms: What `terms` returned.
+            terms: The terms that `terms` returned.
             dim: int. The number of features D.
 
         Returns:
-            `{name: term}`: sums over D features divided by D, those over ordered pairs
-            of features by D(D-1). Of `VICReg` the former are means already, and its
-            redundancy, a sum divided by D, is divided by D-1.
+            `{name: term}`: sums over D features divided by D, and sums over ordered
+            pairs of features divided by D(D-1). In `VICReg` the former are means
+            already, and the redundancy, a sum divided by D, is divided by D-1.
         """
         counts = self.counts(dim)
         return {name: term / max(counts[name], 1) for name, term in terms.items()}
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        if sample_weight is not None:
-            raise ValueError(
-                "A loss on the statistics of a batch has no weights of samples. "
-                f"Received: sample_weight={sample_weight}"
-            )
+        refuse_weights("sample_weight", sample_weight)
         y_pred = ops.convert_to_tensor(y_pred)
-        return super().__call__(y_pred, y_pred)  # Keras wants targets.
+        # Keras requires targets: the projections stand in for the unused ones.
+        return super().__call__(y_pred, y_pred)
 
     def call(self, y_true, y_pred):
         terms = self.terms(y_pred)
         weights = self.weights(y_pred.shape[-1])
         loss = sum(weights[name] * term for name, term in terms.items())
-        # Not a scalar: under `tf.distribute`, Keras scales only losses with an axis.
+        # Under `tf.distribute`, Keras scales only losses that have an axis.
         return ops.reshape(loss, (1,))
 
 
+def refuse_weights(name, value):
+    """Refuse weights of samples or classes: losses of a whole batch cannot use them."""
+    if value is not None:
+        raise ValueError(
+            f"`{name}` is not supported: the loss is computed from statistics of the "
+            f"whole batch. Received: {name}={value}"
+        )
+
+
 def check_weight(value, name, or_auto=False):
-    """Raises ValueError for a weight that is not a finite number of at least 0."""
+    """Check that a weight is a finite number of at least 0, or `"auto"` if allowed."""
     if or_auto and isinstance(value, str) and value == "auto":
         return
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -87,7 +97,7 @@ def check_weight(value, name, or_auto=False):
 
 
 def resolve_beta(beta, dim):
-    """β itself, or 4/D for `"auto"`."""
+    """Return β as a float: 4/D for `"auto"`, where D is `dim`."""
     if not isinstance(dim, numbers.Integral) or dim < 1:
         raise ValueError(f"`dim` must be an int of at least 1. Received: dim={dim!r}")
     return 4.0 / dim if beta == "auto" else float(beta)

@@ -1,4 +1,4 @@
-"""The objective that stands behind Barlow Twins and VICReg."""
+"""Loss for the reformulated objective behind Barlow Twins and VICReg."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from keras_mvssl.losses.multi_view_loss import resolve_beta
 
 @keras.saving.register_keras_serializable("keras_mvssl")
 class ReformulatedSSL(MultiViewLoss):
-    """The paper's reformulated objective for V >= 2 views of each image.
+    """Reformulated objective of the paper for V >= 2 views of each image.
 
-    Views stay close to the mean view of their image, while the features are kept
-    orthonormal by a penalty:
+    The loss keeps views close to the mean view of their image, while a penalty keeps
+    the features orthonormal:
 
         loss = invariance + variance + β · redundancy
 
@@ -25,28 +25,29 @@ class ReformulatedSSL(MultiViewLoss):
     - redundancy: Σ_{i≠j} Covᵢⱼ²,
 
     with z̄ the mean over the views of an image and Cov the biased covariance over all
-    B·V rows. β does not weigh the variance: at β = c/D features could vanish.
+    B·V rows. β does not weigh the variance: otherwise features could vanish at β = c/D.
 
-    With β >= 1, its minimum over all functions on a finite set of images is spanned by
-    the top eigenfunctions of the augmentation kernel that are orthogonal to constants:
-    images that share more views get features that are closer
-    (`recipes/studies/augmentation_kernel.py` shows it). A small β lets features
-    overlap: at 4/D, all D directions are filled only where that many functions agree
+    With β >= 1, the minimum of the loss over all functions on a finite set of images is
+    spanned by the top eigenfunctions of the augmentation kernel that are orthogonal to
+    constants: images that share more views get features that are closer
+    (`recipes/studies/augmentation_kernel.py` shows this). A small β lets features
+    overlap: with β = 4/D, all D directions are filled only where D functions agree
     between views.
 
-    The time is linear in V as long as D < B·V, and no matrix is larger than the
-    projections themselves: the covariance is D x D there, and B·V x B·V where D is
-    larger. The gradient grows with the cube of the features, as that of `VICReg`.
+    The covariance is a D x D matrix where D < B·V, and is replaced by a B·V x B·V
+    matrix where D is larger, so that no matrix is larger than the projections. The time
+    is linear in V as long as D < B·V. The gradient grows with the cube of the features,
+    as the gradient of `VICReg` does.
 
     Args:
-        beta: Weight of the redundancy, finite and at least 0, or `"auto"`: 4/D, after
-            the paper's β = O(1/D); see `BarlowTwins`.
+        beta: Weight of the redundancy, finite and at least 0, or `"auto"` for 4/D, as
+            in `BarlowTwins`: the paper has β = O(1/D).
         name: Name of the loss.
 
     Call arguments:
-        y_true: Ignored, and may be None: there are no targets.
-        y_pred: Projections `(B, V, D)`, any float type. B is the whole batch, of all
-            devices. At least 2 images and 2 views.
+        y_true: Ignored, may be None: there are no targets.
+        y_pred: Projections `(B, V, D)`, any float type, of at least 2 images and 2
+            views. B is the size of the whole batch, on all devices together.
 
     Returns:
         The loss, a float32 scalar.
@@ -55,7 +56,6 @@ class ReformulatedSSL(MultiViewLoss):
         ValueError: For a `beta` outside its range, or projections of another shape.
 
     Example:
-
     ```python
     loss = keras_mvssl.losses.ReformulatedSSL(beta=1.0)
     model.compile(optimizer="adam", loss=loss)
@@ -77,18 +77,18 @@ class ReformulatedSSL(MultiViewLoss):
         self.beta = beta if beta == "auto" else float(beta)
 
     def resolve_beta(self, dim: int) -> float:
-        """The weight of the redundancy for projections of `dim` features, an int."""
+        """Return the weight β of the redundancy for projections of `dim` features."""
         return resolve_beta(self.beta, dim)
 
     def terms(self, projections: Any) -> dict[str, Any]:
-        """The parts whose weighted sum is the loss.
+        """Compute the terms whose weighted sum is the loss.
 
         Args:
             projections: `(B, V, D)`.
 
         Returns:
             `{"invariance": ..., "variance": ..., "redundancy": ...}`, float32 scalars:
-            two sums over D features and one over D(D-1) ordered pairs of features.
+            two sums over D features, and a sum over D(D-1) ordered pairs of features.
         """
         z = correlations.center(self.prepare(projections))
         variances = ops.mean(ops.square(z), axis=(0, 1))
@@ -96,7 +96,7 @@ class ReformulatedSSL(MultiViewLoss):
         return {
             "invariance": ops.sum(correlations.distance_to_mean(z)),
             "variance": ops.sum(ops.square(1.0 - variances)),
-            "redundancy": correlations.off_diagonal(rows, variances),
+            "redundancy": correlations.off_diagonal_squares(rows, variances),
         }
 
     def weights(self, dim: int) -> dict[str, float]:

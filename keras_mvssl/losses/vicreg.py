@@ -1,4 +1,4 @@
-"""VICReg on any number of views."""
+"""VICReg loss for any number of views."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from keras_mvssl.losses.multi_view_loss import check_weight
 
 @keras.saving.register_keras_serializable("keras_mvssl")
 class VICReg(MultiViewLoss):
-    """VICReg for V >= 2 views of each image.
+    """VICReg loss for V >= 2 views of each image.
 
-    The views of an image are pulled together (invariance), each feature is kept at a
-    standard deviation of at least 1 (variance), and different features are kept
-    uncorrelated (redundancy, which its authors call covariance):
+    The loss pulls the views of an image together (invariance), keeps each feature at a
+    standard deviation of at least 1 (variance), and keeps different features
+    uncorrelated (redundancy, which the authors of VICReg call covariance):
 
         loss = invariance weight · invariance + variance weight · variance
                + covariance weight · redundancy
@@ -26,11 +26,12 @@ class VICReg(MultiViewLoss):
     - variance: the mean over views and features of max(0, 1 - √(var + 1e-4));
     - redundancy: twice the mean over views of Σ_{i≠j} Covᵢⱼ² / D.
 
-    Variances and covariances are those of each view over the batch, unbiased. At V = 2
-    this is the code that the authors of VICReg published. Eq. 49 of Ghosh et al. is
-    invariance · D, variance and redundancy / 2 of these; their multi-view code compares
-    each view with the mean of the others instead. The time is linear in V. The gradient
-    grows with the cube of the features: in float16 it overflows where they reach 100s.
+    Variances and covariances are computed for each view over the batch, and unbiased.
+    At V = 2 the loss equals the code that the authors of VICReg published. The terms of
+    eq. 49 of Ghosh et al. are invariance · D, variance and redundancy / 2; their
+    multi-view code compares each view with the mean of the other views instead. The
+    time is linear in V. The gradient grows with the cube of the features: in float16,
+    the gradient overflows where features reach hundreds.
 
     Args:
         invariance: Weight of the invariance, finite and at least 0.
@@ -39,9 +40,9 @@ class VICReg(MultiViewLoss):
         name: Name of the loss.
 
     Call arguments:
-        y_true: Ignored, and may be None: there are no targets.
-        y_pred: Projections `(B, V, D)`, any float type. B is the whole batch, of all
-            devices. At least 2 images and 2 views.
+        y_true: Ignored, may be None: there are no targets.
+        y_pred: Projections `(B, V, D)`, any float type, of at least 2 images and 2
+            views. B is the size of the whole batch, on all devices together.
 
     Returns:
         The loss, a float32 scalar.
@@ -50,7 +51,6 @@ class VICReg(MultiViewLoss):
         ValueError: For a weight outside its range, or projections of another shape.
 
     Example:
-
     ```python
     loss = keras_mvssl.losses.VICReg(invariance=25.0, variance=25.0)
     model.compile(optimizer="adam", loss=loss)
@@ -81,26 +81,27 @@ class VICReg(MultiViewLoss):
         self.covariance = float(covariance)
 
     def terms(self, projections: Any) -> dict[str, Any]:
-        """The parts whose weighted sum is the loss.
+        """Compute the terms whose weighted sum is the loss.
 
         Args:
             projections: `(B, V, D)`.
 
         Returns:
-            `{"invariance": ..., "variance": ..., "redundancy": ...}`, float32 scalars:
-            two means over features, and a sum over D(D-1) ordered pairs of features
-            divided by D, which is twice its mean over the views, as with two of them.
+            `{"invariance": ..., "variance": ..., "redundancy": ...}`, float32 scalars.
+            Two are means over features. The redundancy is a sum over D(D-1) ordered
+            pairs of features divided by D: twice the mean over views, which for two
+            views is the sum over views.
         """
         z = self.prepare(projections)
         views, dim = z.shape[1:]
         distance = 2.0 * views / (views - 1) * correlations.distance_to_mean(z)
-        rows = correlations.rows(z)
-        unbiased = rows / (rows - 1.0)
+        count = correlations.row_count(z)
+        unbiased = count / (count - 1.0)
         z = correlations.center(z, per_view=True)
         variances = ops.mean(ops.square(z), axis=0)
         deviations = ops.sqrt(unbiased * variances + 1e-4)
         covariance = sum(
-            correlations.off_diagonal(x, v)
+            correlations.off_diagonal_squares(x, v)
             for x, v in zip(ops.unstack(z, axis=1), ops.unstack(variances))
         )
         return {

@@ -1,4 +1,4 @@
-"""The model, encoders and the projector."""
+"""The multi-view model, encoders and the projector."""
 
 from keras_mvssl.models.multi_view_model import MultiViewModel
 from keras_mvssl.models.projector import Projector

@@ -1,4 +1,4 @@
-"""The model that learns from V views of each image."""
+"""The model that learns from V views of each image, without labels."""
 
 from typing import Any
 
@@ -8,56 +8,56 @@ from keras import ops
 from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl.losses import BarlowTwins
-from keras_mvssl.models.inputs import check_parts
-from keras_mvssl.models.inputs import check_pixels_of
-from keras_mvssl.models.inputs import check_views
-from keras_mvssl.models.inputs import tell_steps
-from keras_mvssl.models.parts import check_views_layer
-from keras_mvssl.models.parts import output_size
+from keras_mvssl.losses.multi_view_loss import refuse_weights
+from keras_mvssl.models.inputs import check_equal_shares
+from keras_mvssl.models.inputs import check_first_pixels
+from keras_mvssl.models.inputs import check_input
+from keras_mvssl.models.inputs import check_views_layer
+from keras_mvssl.models.inputs import fill_in_steps
+from keras_mvssl.models.inputs import output_size
+from keras_mvssl.models.loss_terms import LossTerms
 from keras_mvssl.views import RandomViews
 
-# The step whose views are seen in evaluation: one that training does not reach.
-# (Keras takes the remainder by 2**31 - 2 of seeds on TensorFlow.)
+# Evaluation uses the views of this step, which training does not reach. It is smaller
+# than 2**31 - 2, since Keras takes the remainder of seeds by that on TensorFlow.
 EVALUATION_STEP = 2**30
 
 
 @keras.saving.register_keras_serializable("keras_mvssl")
 class MultiViewModel(keras.Model):
-    """An encoder and a projector, trained on multiple views without labels.
+    """An encoder and a projector, trained together on V views of each image.
 
-    All views of a batch pass through the encoder folded into one batch, `(B·V, ...)`,
-    so that batch normalisation sees them together. Training is Keras' own
-    `train_step` of each backend; only `compute_loss` differs: there are no targets, the
-    loss is computed from the projections of the views. Targets that a data set yields
-    are ignored.
+    The views of a batch pass through the encoder as one batch `(B·V, ...)`, so that
+    batch normalisation sees all of them together. Training uses the `train_step` that
+    Keras has for each backend. Only `compute_loss` differs: the loss is computed from
+    the projections of the views, without targets. Targets that a data set yields are
+    ignored.
 
     Args:
         encoder: A `keras.Model` from images `(N, h, w, C)` in [0, 255] to pooled
-            features `(N, F)`, functional or Sequential with known shapes: one of
-            `keras_mvssl.models` or your own. Wrap a subclassed model in a functional
-            one: `keras.Model(inputs, model(inputs))`.
-        projector: A `keras.Model` from features `(N, F)` to projections
-            `(N, D)`.
+            features `(N, F)`, functional or Sequential with known shapes: an encoder
+            of `keras_mvssl.models` or your own. Wrap a subclassed model in a
+            functional model: `keras.Model(inputs, model(inputs))`.
+        projector: A `keras.Model` from features `(N, F)` to projections `(N, D)`.
         views: Optional `RandomViews`. With it, `fit` takes images `(B, H, W, C)` and
-            views are made on the device. `predict` then sees one clean view of each
-            image, `evaluate` and validation V views that are the same every time.
+            makes views on the device. `predict` then uses one clean view of each
+            image; `evaluate` and validation use V views that are the same every time.
         name: Name of the model.
 
     Call arguments:
         x: Views `(B, V, h, w, C)`, V >= 2, uint8 or float, in [0, 255]; or images
             `(B, H, W, C)` for a model with `views`.
         training: Whether batch normalisation uses the statistics of the batch, and
-            whether `views` draws.
+            whether `views` draws random views.
 
     Returns:
-        Projections `(B, V, D)`; of images outside training `(B, 1, D)`.
+        Projections `(B, V, D)`. With `views`, outside training, `(B, 1, D)`.
 
     Raises:
-        ValueError: For an encoder, a projector and views that do not fit, input of
-            another rank, or arrays given to `fit` that leave a batch of one image.
+        ValueError: For an encoder, a projector and views that do not fit together,
+            input of another rank, or arrays in `fit` that leave a batch of one image.
 
     Example:
-
     ```python
     encoder = keras_mvssl.models.TinyResNet((32, 32, 3))
     projector = keras_mvssl.models.Projector(encoder.output_shape[-1], dim=256)
@@ -88,7 +88,7 @@ class MultiViewModel(keras.Model):
         name: str = "multi_view_model",
         **kwargs: Any,
     ):
-        # Pixels reach `views` as they are; the encoder casts for itself.
+        # Without autocast, pixels reach `views` unchanged. The encoder casts them.
         super().__init__(name=name, autocast=False, **kwargs)
         features = output_size(encoder, "encoder", rank=4)
         output_size(projector, "projector", rank=2)
@@ -102,12 +102,13 @@ class MultiViewModel(keras.Model):
         self.encoder = encoder
         self.projector = projector
         self.views = views
-        # Everything is built: checkpoints restore without a first call.
+        # All parts are built: a checkpoint can be restored before the first call.
         self.built = True
 
     def __setattr__(self, name, value):
-        # Keras looks at each array in a list for layers and variables. On JAX, all
-        # arrays of a training lie in this one, which changes with each step.
+        # Keras searches each entry of an assigned list for layers and variables. On
+        # JAX, `_jax_state` holds all arrays of the training and changes with each step:
+        # the search would cost time in each step.
         if name == "_jax_state":
             object.__setattr__(self, name, value)
         else:
@@ -132,15 +133,15 @@ class MultiViewModel(keras.Model):
         return ops.reshape(projections, (-1, views.shape[1], projections.shape[-1]))
 
     def compile(self, optimizer="adam", loss=None, **kwargs):
-        """Configures training, as `keras.Model.compile`.
+        """Configure training, like `keras.Model.compile`.
 
         Args:
             optimizer: Optimizer or its name. Defaults to `"adam"`.
-            loss: A loss on projections `(B, V, D)`; its `y_true` is ignored. Defaults
-                to `BarlowTwins()`. The logs show the terms per feature of the losses
-                of `keras_mvssl.losses`, and of others with `term_names`, `terms` and
-                `per_feature`.
-            **kwargs: The other arguments of `keras.Model.compile`, but for metrics.
+            loss: A loss on projections `(B, V, D)` that ignores its `y_true`. Defaults
+                to `BarlowTwins()`. If the loss has `term_names`, `terms` and
+                `per_feature`, as those of `keras_mvssl.losses` have, the logs show its
+                terms per feature.
+            **kwargs: The other arguments of `keras.Model.compile`, except metrics.
 
         Raises:
             ValueError: For losses of Keras, and for metrics: both need targets.
@@ -150,44 +151,41 @@ class MultiViewModel(keras.Model):
         of_keras = str(getattr(loss, "__module__", "")).startswith("keras.src.")
         if of_keras or not callable(loss):
             raise ValueError(
-                "`loss` must be a loss on projections (B, V, D), such as one of "
-                "`keras_mvssl.losses`: others compare with targets, and there are "
-                f"none. Received: loss={loss}"
+                "`loss` must be a loss on projections (B, V, D), e.g. from "
+                "`keras_mvssl.losses`: losses of Keras compare with targets, and there "
+                f"are none. Received: loss={loss}"
             )
         for name in ("metrics", "weighted_metrics"):
             if kwargs.get(name):
                 raise ValueError(
-                    "Metrics compare with targets, and there are none. Use a callback, "
-                    "such as `keras_mvssl.callbacks.LinearProbe`. "
+                    f"`{name}` is not supported: metrics compare with targets, and "
+                    "there are none. Use a callback, e.g. "
+                    "`keras_mvssl.callbacks.LinearProbe`. "
                     f"Received: {name}={kwargs[name]}"
                 )
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         distribution.synchronize(self)
         _backend.fuse_batch_normalization(self)
-        self._terms = _Terms(getattr(loss, "term_names", ()))
+        self._terms = LossTerms(getattr(loss, "term_names", ()))
 
     def compile_from_config(self, config):
-        # Keras leaves this to models that override `compile`.
+        # A model that overrides `compile` must override this method as well.
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        if sample_weight is not None:
-            raise ValueError(
-                "A loss on the statistics of a batch has no weights of samples. "
-                f"Received: sample_weight={sample_weight}"
-            )
+        refuse_weights("sample_weight", sample_weight)
         if self.views is not None and not training:
-            # Not the clean view, which there is no loss of.
+            # `y_pred` comes from one clean view, and the loss needs at least two views.
             y_pred = self._project(self.views(x, step=EVALUATION_STEP), training)
         y_pred = distribution.gather(y_pred)
         # There are no targets: the projections stand in for the unused `y`.
         loss = super().compute_loss(x=x, y=y_pred, y_pred=y_pred, training=training)
-        loss = distribution.share(loss, self.loss, y_pred)
+        loss = distribution.share_of_loss(loss, self.loss, y_pred)
         if self._terms.means:
-            # Computed once more; compilers merge the two.
+            # The loss has computed the same terms: compilers merge the two.
             terms = self.loss.terms(ops.stop_gradient(y_pred))
             terms = self.loss.per_feature(terms, y_pred.shape[-1])
             self._terms.update(terms, ops.shape(y_pred)[0])
@@ -210,7 +208,7 @@ class MultiViewModel(keras.Model):
         callbacks=None,
         **kwargs,
     ):
-        """Trains on views, as `keras.Model.fit`.
+        """Train on views, like `keras.Model.fit`.
 
         Args:
             x: A data set of views `(B, V, h, w, C)`, best from
@@ -218,39 +216,37 @@ class MultiViewModel(keras.Model):
                 array of views `(N, V, h, w, C)`. For a model with `views`, images
                 `(B, H, W, C)`, best from `keras_mvssl.data.batches`, or an array.
             y: Ignored.
-            batch_size: int. For arrays; defaults to 32.
-            epochs: int. Passes over the data.
-            verbose, callbacks, **kwargs: As of `keras.Model.fit`.
+            batch_size: int. Used for arrays. Defaults to 32.
+            epochs: int. Number of passes over the data.
+            verbose: Same as in `keras.Model.fit`.
+            callbacks: Same as in `keras.Model.fit`.
+            **kwargs: Other arguments of `keras.Model.fit`.
 
         Returns:
             A `keras.callbacks.History`.
 
         Raises:
-            ValueError: Before training, for views outside [0, 255], arrays that leave a
-                last batch of one image, and endless data sets without
-                `steps_per_epoch`. The same of `validation_data`.
+            ValueError: Before training, for pixels outside [0, 255], arrays that leave
+                a last batch of one image, and endless data sets without
+                `steps_per_epoch`, in `x` and in `validation_data`.
         """
         for name in ("sample_weight", "class_weight"):
-            if kwargs.get(name) is not None:
-                raise ValueError(
-                    "A loss on the statistics of a batch has no weights of samples. "
-                    f"Received: {name}={kwargs[name]}"
-                )
-        check_views(x, "x", batch_size, kwargs.get("validation_split", 0))
+            refuse_weights(name, kwargs.get(name))
+        check_input(x, "x", batch_size, kwargs.get("validation_split", 0))
         if hasattr(x, "element_spec") or hasattr(x, "steps_per_epoch"):
-            kwargs.setdefault("shuffle", False)  # A data set shuffles itself.
-        tell_steps(x, kwargs, "steps_per_epoch")
+            kwargs.setdefault("shuffle", False)  # Data sets shuffle themselves.
+        fill_in_steps(x, kwargs, "steps_per_epoch")
         validation = kwargs.get("validation_data")
         if validation is not None:
             held_out = validation
             if isinstance(held_out, (tuple, list)):
                 held_out = held_out[0]
             size = kwargs.get("validation_batch_size") or batch_size
-            check_views(held_out, "validation_data", size)
-            tell_steps(held_out, kwargs, "validation_steps")
+            check_input(held_out, "validation_data", size)
+            fill_in_steps(held_out, kwargs, "validation_steps")
             if held_out is validation and hasattr(validation, "shape"):
                 kwargs["validation_data"] = (validation, None)
-        distribution.equalize(self)
+        distribution.copy_from_first_process(self)
         return super().fit(
             x,
             y,
@@ -262,17 +258,24 @@ class MultiViewModel(keras.Model):
         )
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", **kwargs):
-        """The loss and its terms, as `keras.Model.evaluate`; input as for `fit`."""
-        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked that one.
-            check_views(x, "x", batch_size)
-            tell_steps(x, kwargs, "steps")
+        """Compute the loss and its terms, like `keras.Model.evaluate`.
+
+        The input `x` is the same as in `fit`.
+        """
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked that data.
+            check_input(x, "x", batch_size)
+            fill_in_steps(x, kwargs, "steps")
         return super().evaluate(x, y, batch_size, verbose, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
-        """Projections `(N, V, D)`, as `keras.Model.predict`; `(N, 1, D)` of images."""
-        check_pixels_of(x, "x")
-        check_parts(x, "x", batch_size)
-        tell_steps(x, kwargs, "steps")
+        """Compute projections, like `keras.Model.predict`.
+
+        Returns:
+            Projections `(N, V, D)` of views, `(N, 1, D)` of images.
+        """
+        check_first_pixels(x, "x")
+        check_equal_shares(x, "x", batch_size)
+        fill_in_steps(x, kwargs, "steps")
         return super().predict(x, batch_size, verbose, **kwargs)
 
     def get_config(self):
@@ -290,18 +293,3 @@ class MultiViewModel(keras.Model):
         for part in ("encoder", "projector", "views"):
             config[part] = keras.saving.deserialize_keras_object(config[part])
         return cls(**config)
-
-
-class _Terms:
-    """Means over an epoch of the terms of a loss.
-
-    Not a Keras object: Keras would go on tracking those of an earlier `compile`.
-    """
-
-    def __init__(self, names):
-        self.means = {name: keras.metrics.Mean(name=name) for name in names}
-
-    def update(self, terms, images):
-        # Weighted by the images of a batch, as Keras weights the loss.
-        for name, mean in self.means.items():
-            mean.update_state(terms[name], sample_weight=images)

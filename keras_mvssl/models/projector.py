@@ -1,4 +1,4 @@
-"""The small network between the encoder's features and the loss."""
+"""The projector: a small network between the encoder's features and the loss."""
 
 import keras
 from keras import layers
@@ -10,26 +10,26 @@ def Projector(
     hidden_dim: int | None = None,
     name: str = "projector",
 ) -> keras.Model:
-    """A projector: Dense, batch normalisation, ReLU, Dense.
+    """Build a projector: Dense, batch normalisation, ReLU, Dense.
 
-    Used while pretraining and then thrown away. Small ones suffice (256 instead of
-    8192) where β grows as 1/dim, which the losses' `beta="auto"` does.
+    A projector is used for pretraining only, and then thrown away. A small one suffices
+    (256 features instead of 8192) where β is proportional to 1/dim, as the losses have
+    it with `beta="auto"`.
 
     Args:
         input_dim: int. Number of features of the encoder.
-        dim: int. Number of projected features D.
+        dim: int. Number of features of the projections, D.
         hidden_dim: int. Width of the hidden layer. Defaults to `dim`, as in the paper.
         name: Name of the model.
 
     Returns:
-        A functional `keras.Model`: features `(N, input_dim)` to projections
+        A functional `keras.Model` from features `(N, input_dim)` to projections
         `(N, dim)`.
 
     Raises:
         ValueError: For a size that is not a positive int.
 
     Example:
-
     ```python
     projector = keras_mvssl.models.Projector(512, dim=256)
     ```

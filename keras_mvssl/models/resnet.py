@@ -1,7 +1,8 @@
-"""ResNets for small and for large images, from stock Keras layers.
+"""ResNet encoders for small and for large images, built from stock Keras layers.
 
-Functional models, so that a saved encoder loads in plain Keras. They take images in
-[0, 255]: normalisation is their first layer. They return pooled features `(B, F)`.
+The encoders are functional models, so that a saved encoder loads in plain Keras. They
+take images in [0, 255], since their first layer normalises, and return pooled features
+`(B, F)`.
 """
 
 from collections.abc import Sequence
@@ -9,9 +10,17 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-# Statistics of ImageNet's RGB values in [0, 255], which most users mean.
-MEAN = (123.675, 116.28, 103.53)
-STD = (58.395, 57.12, 57.375)
+# Mean and standard deviation of ImageNet's RGB values, in [0, 255]. They are defaults
+# because most users expect them.
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+# Mean and standard deviation of uniform noise in [0, 255].
+NOISE_MEAN, NOISE_STD = 127.5, 73.6
+
+# Below 8 input channels, oneDNN (in torch and TensorFlow) computes wrong gradients of
+# strided 1x1 kernels on some CPUs. The shortcuts have such kernels.
+MIN_WIDTH = 8
 
 Shape = tuple[int | None, int | None, int]
 Statistics = float | Sequence[float]
@@ -21,33 +30,34 @@ def ResNet18(
     input_shape: Shape,
     stem: str = "imagenet",
     width: int = 64,
-    mean: Statistics = MEAN,
-    std: Statistics = STD,
+    mean: Statistics = IMAGENET_MEAN,
+    std: Statistics = IMAGENET_STD,
     name: str | None = None,
 ) -> keras.Model:
-    """ResNet-18: basic blocks, 2 in each of 4 stages.
+    """Build a ResNet-18: basic blocks, 2 in each of 4 stages.
 
     Args:
-        input_shape: `(height, width, channels)` of an image; height and width may be
+        input_shape: `(height, width, channels)` of an image. Height and width may be
             None, for images of any size.
         stem: `"cifar"` (3x3 convolution at stride 1, for images of about 32 to 96
             pixels, as in the paper) or `"imagenet"` (7x7 at stride 2 and max pooling).
-        width: int >= 8. Channels of the first stage; they double in each of the next
-            three. The features number `8 * width`.
-        mean, std: Statistics by which images are normalised, in [0, 255]: a number, or
-            one for each channel. Default to ImageNet's for three channels, and to
-            those of uniform noise for any other number.
+        width: int >= 8. Channels of the first stage. Each of the next three stages has
+            twice as many as the stage before.
+        mean: Mean of the pixels in [0, 255], by which images are normalised: a number,
+            or one for each channel. The default is ImageNet's mean for three channels,
+            and the mean of uniform noise for any other number of channels.
+        std: Standard deviation of the pixels, in the same form and with the same
+            defaults as `mean`.
         name: Name of the model.
 
     Returns:
-        A functional `keras.Model`: images `(B, height, width, channels)` in [0, 255]
-        to features `(B, 8 * width)`.
+        A functional `keras.Model` from images `(B, height, width, channels)` in
+        [0, 255] to features `(B, 8 * width)`.
 
     Raises:
         ValueError: For an unknown stem, a bad shape, width, or statistics.
 
     Example:
-
     ```python
     encoder = keras_mvssl.models.ResNet18((32, 32, 3), stem="cifar")
     ```
@@ -64,20 +74,19 @@ def ResNet50(
     input_shape: Shape,
     stem: str = "imagenet",
     width: int = 64,
-    mean: Statistics = MEAN,
-    std: Statistics = STD,
+    mean: Statistics = IMAGENET_MEAN,
+    std: Statistics = IMAGENET_STD,
     name: str | None = None,
 ) -> keras.Model:
-    """ResNet-50: bottleneck blocks, 3, 4, 6 and 3 in 4 stages.
+    """Build a ResNet-50: bottleneck blocks, 3, 4, 6 and 3 in 4 stages.
 
-    Arguments, errors and reference are those of `ResNet18`.
+    Arguments, errors and reference are the same as in `ResNet18`.
 
     Returns:
-        A functional `keras.Model`: images `(B, height, width, channels)` in [0, 255]
-        to features `(B, 32 * width)`.
+        A functional `keras.Model` from images `(B, height, width, channels)` in
+        [0, 255] to features `(B, 32 * width)`.
 
     Example:
-
     ```python
     encoder = keras_mvssl.models.ResNet50((128, 128, 3))
     ```
@@ -92,27 +101,27 @@ def ResNet50(
 def TinyResNet(
     input_shape: Shape,
     width: int = 16,
-    mean: Statistics = MEAN,
-    std: Statistics = STD,
+    mean: Statistics = IMAGENET_MEAN,
+    std: Statistics = IMAGENET_STD,
     name: str | None = None,
 ) -> keras.Model:
-    """A ResNet for a CPU: one basic block in each of 4 stages, all at stride 2.
+    """Build a ResNet for a CPU: one basic block in each of 4 stages, all at stride 2.
 
-    About 310,000 parameters at `width=16`. The stem is a 3x3 convolution at stride 1.
+    The model has about 310,000 parameters at `width=16`. The stem is a 3x3 convolution
+    at stride 1.
 
     Args:
         input_shape: `(height, width, channels)` of an image.
-        width: int >= 8. Channels of the stem and the first stage. The features number
-            `8 * width`.
-        mean, std: As for `ResNet18`.
+        width: int >= 8. Channels of the stem and of the first stage.
+        mean: Same as in `ResNet18`.
+        std: Same as in `ResNet18`.
         name: Name of the model.
 
     Returns:
-        A functional `keras.Model`: images `(B, height, width, channels)` in [0, 255]
-        to features `(B, 8 * width)`.
+        A functional `keras.Model` from images `(B, height, width, channels)` in
+        [0, 255] to features `(B, 8 * width)`.
 
     Example:
-
     ```python
     encoder = keras_mvssl.models.TinyResNet((32, 32, 3))
     ```
@@ -141,11 +150,9 @@ def _resnet(input_shape, stem, width, stages, block, mean, std, name):
         raise ValueError(
             f"`stem` must be 'cifar' or 'imagenet'. Received: stem={stem!r}"
         )
-    if not isinstance(width, int) or width < 8:
-        # On some CPUs, oneDNN (in torch and TensorFlow) computes wrong gradients of the
-        # shortcuts' strided 1x1 kernels below 8 input channels.
+    if not isinstance(width, int) or width < MIN_WIDTH:
         raise ValueError(
-            f"`width` must be an int of at least 8. Received: width={width}"
+            f"`width` must be an int of at least {MIN_WIDTH}. Received: width={width}"
         )
     images = layers.Input(input_shape, name="images")
     x = _normalization(input_shape[-1], mean, std)(images)
@@ -172,16 +179,17 @@ def _resnet(input_shape, stem, width, stages, block, mean, std, name):
 
 def _normalization(channels, mean, std):
     if channels != 3:
-        mean = 127.5 if mean is MEAN else mean
-        std = 73.6 if std is STD else std
+        mean = NOISE_MEAN if mean is IMAGENET_MEAN else mean
+        std = NOISE_STD if std is IMAGENET_STD else std
     mean = [mean] * channels if isinstance(mean, (int, float)) else list(mean)
     std = [std] * channels if isinstance(std, (int, float)) else list(std)
     if len(mean) != channels or len(std) != channels or min(std) <= 0:
         raise ValueError(
-            f"`mean` and `std` must be numbers, or {channels} of them for images of "
+            "`mean` and `std` must each be one number, or one for each of the "
             f"{channels} channels, with std > 0. Received: mean={mean}, std={std}"
         )
-    # Not `Normalization`, which TensorFlow exports to ONNX with inputs of its own.
+    # A `Normalization` layer would get inputs of its own when TensorFlow exports the
+    # model to ONNX; a `Rescaling` layer does not.
     return layers.Rescaling(
         [1 / s for s in std],
         offset=[-m / s for m, s in zip(mean, std)],

@@ -1,4 +1,4 @@
-"""What self-supervised training of large batches uses beyond Keras' own optimizers."""
+"""An optimizer and learning rates for self-supervised training of large batches."""
 
 from keras_mvssl.optimizers.lars import LARS
 from keras_mvssl.optimizers.rates import scaled_rate

@@ -1,4 +1,4 @@
-"""Layer-wise adaptive rates, for large batches."""
+"""Layer-wise adaptive rate scaling (LARS), for large batches."""
 
 import math
 import numbers
@@ -10,33 +10,33 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("keras_mvssl")
 class LARS(keras.optimizers.Optimizer):
-    """SGD with momentum whose rate is adapted to each layer (LARS).
+    """LARS: SGD with momentum whose learning rate is adapted to each layer.
 
-    For a weight w with gradient g, learning rate γ, weight decay λ, momentum m and
-    trust coefficient η,
+    A weight w with gradient g and velocity v is updated with learning rate γ, weight
+    decay λ, momentum m and trust coefficient η by
 
         v ← m v + γ · η‖w‖ / (‖g‖ + λ‖w‖) · (g + λ w),    w ← w - v.
 
-    Biases and the scales and offsets of normalisation, all weights of rank 1 or less,
-    are updated without adaptation and without decay: v ← m v + γ g. So is a weight
-    that is all zero or has no gradient, but for its decay.
+    Weights of rank 1 or less (biases, and the scales and offsets of normalisation) are
+    updated without adaptation and without decay: v ← m v + γ g. Weights that are all
+    zero, or whose gradient is zero, are updated without adaptation but with decay.
 
-    With momentum inside the rate, as in the paper; in other implementations γ
-    multiplies v instead, which differs while γ changes.
+    The learning rate is a factor of the gradient in v, as in the paper. In other
+    implementations γ multiplies v instead: the two differ while γ changes.
 
     Args:
-        learning_rate: Positive float or a schedule: γ. Linear in the batch size, from
-            0.2 to 4.8 for batches of 256 to 4096 in self-supervised work.
-        momentum: Float in [0, 1).
-        weight_decay: Float >= 0: λ.
-        trust_coefficient: Positive float: η.
-        name, **kwargs: As of `keras.optimizers.Optimizer`.
+        learning_rate: γ, a positive float or a schedule. Usually proportional to the
+            batch size: 0.2 to 4.8 for batches of 256 to 4096 in self-supervised work.
+        momentum: m, a float in [0, 1).
+        weight_decay: λ, a float of at least 0.
+        trust_coefficient: η, a positive float.
+        name: Name of the optimizer.
+        **kwargs: Other arguments of `keras.optimizers.Optimizer`.
 
     Raises:
-        ValueError: For settings out of range.
+        ValueError: For a momentum, weight decay or trust coefficient out of range.
 
     Example:
-
     ```python
     peak = keras_mvssl.optimizers.scaled_rate(0.2, batch_size=1024)
     rate = keras_mvssl.optimizers.warmup_cosine(peak, 10_000, warmup_steps=1_000)
@@ -56,15 +56,20 @@ class LARS(keras.optimizers.Optimizer):
         name: str = "lars",
         **kwargs: Any,
     ):
+        decay, trust = weight_decay, trust_coefficient
         ranges = {
-            "momentum": (momentum, 0 <= momentum < 1),
-            "weight_decay": (weight_decay, 0 <= weight_decay < math.inf),
-            "trust_coefficient": (trust_coefficient, 0 < trust_coefficient < math.inf),
+            "momentum": (momentum, 0 <= momentum < 1, "in [0, 1)"),
+            "weight_decay": (decay, 0 <= decay < math.inf, "of at least 0"),
+            "trust_coefficient": (trust, 0 < trust < math.inf, "above 0"),
         }
-        for setting, (value, fits) in ranges.items():
+        for setting, (value, fits, expected) in ranges.items():
             if not isinstance(value, numbers.Real) or not fits:
-                raise ValueError(f"`{setting}` is out of range. Received: {value}")
-        # Keras' own weight decay would not enter the ratio.
+                raise ValueError(
+                    f"`{setting}` must be a finite number {expected}. "
+                    f"Received: {setting}={value}"
+                )
+        # `weight_decay` is not passed on: the decay that Keras applies would be missing
+        # from the ratio of norms.
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.momentum = momentum
         self.decay = weight_decay

@@ -1,9 +1,9 @@
-"""A run folder as one HTML page, or several runs side by side.
+"""Report of a run, or of several runs side by side, as one HTML page.
 
-The page is one file with its pictures in it, without scripts or network requests. Runs
-write theirs themselves; `python -m keras_mvssl.report RUN [RUN ...]` rebuilds it from
-`config.json`, `results.json`, `metrics.csv`, `diagnostics.npz` and `views.png`, and
-compares runs.
+The page is one file that includes its pictures, without scripts or network requests.
+Each run writes its own report;
+`python -m keras_mvssl.report WORKDIR [WORKDIR ...]` writes it again, or compares runs,
+from `config.json`, `results.json`, `metrics.csv`, `diagnostics.npz` and `views.png`.
 """
 
 import dataclasses
@@ -17,26 +17,26 @@ from keras_mvssl.report import sections
 
 
 def write(folders: Sequence[str | os.PathLike], path: str | os.PathLike) -> None:
-    """Writes the report of one run folder, or of several side by side.
+    """Write the report of one run, or of several runs side by side.
 
     Args:
-        folders: Run folders, at least one.
-        path: The HTML file.
+        folders: Workdirs, the folders of the runs; at least one.
+        path: The HTML file to write.
 
     Raises:
         ValueError: For a folder that holds no run.
 
     Example:
-
     ```python
     keras_mvssl.report.write(["runs/first", "runs/second"], "report.html")
     ```
     """
     if isinstance(folders, (str, pathlib.Path)) or not list(folders):
         raise ValueError(
-            f"`folders` must be a list of at least one. Received: folders={folders!r}"
+            "`folders` must be a list of at least one workdir. "
+            f"Received: folders={folders!r}"
         )
-    runs = _distinct([contents.read(folder) for folder in folders])
+    runs = _number_equal_names([contents.read(workdir) for workdir in folders])
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     parts = [
         ("Results", sections.results(runs)),
@@ -50,8 +50,8 @@ def write(folders: Sequence[str | os.PathLike], path: str | os.PathLike) -> None
     pathlib.Path(path).write_text(page.page(title, parts), encoding="utf-8")
 
 
-def _distinct(runs):
-    """Gives runs of the same name numbers."""
+def _number_equal_names(runs):
+    """Add a number to the name of each run that shares its name with another."""
     names = [run.name for run in runs]
     return [
         dataclasses.replace(run, name=f"{run.name} ({names[: i + 1].count(run.name)})")

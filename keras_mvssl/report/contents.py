@@ -1,4 +1,4 @@
-"""What a run left in its folder, read back."""
+"""Files of a run, read back from its workdir."""
 
 import csv
 import dataclasses
@@ -10,14 +10,15 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class RunContents:
-    """What a run left in its folder; what is missing is empty.
+    """Contents of the files in the folder of a run; empty for a missing file.
 
     Attributes:
         name: Name of the folder.
-        config, results: Contents of the JSON files.
-        metrics: Rows of `metrics.csv`, `{column: number}`.
-        diagnostics: Arrays of `diagnostics.npz`.
-        views: `views.png`, bytes.
+        config: Content of `config.json`.
+        results: Content of `results.json`.
+        metrics: Rows of `metrics.csv`, each `{column: number}`.
+        diagnostics: Arrays of `diagnostics.npz`, by name.
+        views: Bytes of `views.png`.
     """
 
     name: str
@@ -28,19 +29,26 @@ class RunContents:
     views: bytes
 
 
-def read(folder):
-    """Reads a run folder.
+def read(workdir):
+    """Read the folder of a run.
+
+    Args:
+        workdir: The folder.
+
+    Returns:
+        A `RunContents`.
 
     Raises:
-        ValueError: For a folder without `config.json`.
+        ValueError: For a folder without `config.json`, or with a damaged file.
     """
-    folder = pathlib.Path(folder)
-    if not (folder / "config.json").is_file():
+    workdir = pathlib.Path(workdir)
+    if not (workdir / "config.json").is_file():
         raise ValueError(
-            f"A run folder holds `config.json`; this one does not. Received: {folder}"
+            "`workdir` must be the folder of a run, which holds a `config.json`. "
+            f"Received: workdir={workdir}"
         )
     found = {
-        name: _read(folder / file, reader) if (folder / file).exists() else empty
+        name: _read(workdir / file, reader) if (workdir / file).exists() else empty
         for name, file, reader, empty in (
             ("config", "config.json", _dict, {}),
             ("results", "results.json", _dict, {}),
@@ -49,7 +57,7 @@ def read(folder):
             ("views", "views.png", pathlib.Path.read_bytes, b""),
         )
     }
-    return RunContents(name=folder.resolve().name, **found)
+    return RunContents(name=workdir.resolve().name, **found)
 
 
 def _read(path, reader):
@@ -57,8 +65,8 @@ def _read(path, reader):
         return reader(path)
     except Exception as error:
         raise ValueError(
-            "A file of a run is damaged; without it, the report is made of the others "
-            f"({type(error).__name__}: {error}). Received: {path}"
+            "A file of a run is damaged; if it is moved away, the others are reported "
+            f"({type(error).__name__}: {error}). Received: path={path}"
         ) from error
 
 

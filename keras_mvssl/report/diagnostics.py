@@ -1,4 +1,4 @@
-"""What a finished run keeps of its features, for the report to draw."""
+"""Diagnostics of the features of a finished run, which its report draws."""
 
 import numpy as np
 
@@ -6,31 +6,37 @@ from keras_mvssl import evaluation
 from keras_mvssl.evaluation.features import run_in_batches
 from keras_mvssl.evaluation.neighbors import nearest
 
-# Test images on the map of features, and those shown with their neighbours.
-POINTS, QUERIES, NEIGHBORS = 2000, 6, 8
-# Images of a stream that neighbours are sought among.
-FROM_STREAM = 2000
-# Images that are looked at where none have labels.
-UNLABELLED = 10_000
+# Number of test images on the map of features.
+MAP_IMAGES = 2000
+# Numbers of test images that are shown, and of neighbours shown for each.
+SHOWN_QUERIES, SHOWN_NEIGHBORS = 6, 8
+# Number of images that are taken from a data set that is a stream.
+STREAM_IMAGES = 2000
+# Number of images that are taken where no image has a label.
+UNLABELLED_IMAGES = 10_000
 
 
 def collect(encoder, train, test):
-    """Measures frozen features and keeps what pictures of them need.
+    """Measure frozen features, and collect the arrays that pictures of them need.
 
     Args:
         encoder: A `keras.Model` from images to features.
-        train, test: Labelled images, as for `evaluation.extract_features`; data sets
-            must have the same order each time they are read.
+        train: Labelled images, in a form that `evaluation.extract_features` takes. A
+            data set must have the same order each time it is read.
+        test: Labelled images in the same form.
 
     Returns:
-        A dict of arrays for `numpy.savez`: `eigenvalues`; `map` `(N, 2)`, the first
-        two principal components of some test features, `map_share`, their shares of
-        the variance, and `map_labels`; `confusion` `(classes, classes)`, counts of
-        test images by label and by prediction of a linear probe, with the labels
-        themselves in `classes`; `queries`, some test images `(Q, h, w, C)`, and
-        `neighbors`, their nearest training images `(Q, K, h, w, C)`, with
-        `query_labels`, `neighbor_labels` and how many were `searched`; and the scalars
-        `probe`, `knn_20`, `knn_200`, accuracies on the test images.
+        A dict of arrays for `numpy.savez`:
+
+        - `eigenvalues` of the covariance of the training features;
+        - `map` `(N, 2)`, the first two principal components of some test features,
+          `map_share`, their shares of the variance, and `map_labels`;
+        - `confusion` `(classes, classes)`, counts of test images by label and by
+          prediction of a linear probe, and `classes`, the labels themselves;
+        - `queries` `(Q, h, w, C)`, some test images, `neighbors` `(Q, K, h, w, C)`,
+          their nearest training images, `query_labels`, `neighbor_labels`, and
+          `searched`, the number of training images that were searched;
+        - `probe`, `knn_20` and `knn_200`, scalars, accuracies on the test images.
     """
     features = [evaluation.extract_features(encoder, part) for part in (train, test)]
     probe = evaluation.linear_probe(*features)
@@ -48,23 +54,23 @@ def collect(encoder, train, test):
 
 
 def collect_unlabelled(encoder, images):
-    """`collect` for images without labels, of which some are taken.
+    """Measure the features of some images without labels, for pictures of them.
 
     Args:
         encoder: A `keras.Model` from images to features.
         images: `(N, h, w, C)`, or a data set of single images.
 
     Returns:
-        A dict of arrays: `eigenvalues`, `map`, `map_share`, `queries`, `neighbors` and
-        `searched`.
+        A dict of the arrays `eigenvalues`, `map`, `map_share`, `queries`, `neighbors`
+        and `searched`, as `collect` returns them.
     """
     images = _images(images)
-    some = np.random.default_rng(0).permutation(len(images))[:UNLABELLED]
+    some = np.random.default_rng(0).permutation(len(images))[:UNLABELLED_IMAGES]
     images = images[some]
     features = run_in_batches(encoder, images, 512)
-    count = min(QUERIES, len(images))
-    rows, _ = nearest(features, features[:count], min(NEIGHBORS + 1, len(images)))
-    # Each is its own nearest, or one that looks the same is.
+    count = min(SHOWN_QUERIES, len(images))
+    rows, _ = nearest(features, features[:count], min(SHOWN_NEIGHBORS + 1, len(images)))
+    # The nearest of a query is the query itself, or an image that looks the same.
     others = [[row for row in line if row != i] for i, line in enumerate(rows)]
     others = np.array([line[: rows.shape[1] - 1] for line in others], int)
     return {
@@ -78,12 +84,12 @@ def collect_unlabelled(encoder, images):
 
 def _map(features, labels=None):
     rng = np.random.default_rng(0)
-    kept = rng.permutation(len(features))[:POINTS]
+    kept = rng.permutation(len(features))[:MAP_IMAGES]
     x = features[kept].astype("float64")
     x -= x.mean(axis=0)
     u, s, _ = np.linalg.svd(x, full_matrices=False)
     share = s**2 / max(np.sum(s**2), 1e-30)
-    # Two zeros more, for features that have fewer than two directions.
+    # Two zeros are added for features that have fewer than two directions.
     points = np.hstack([u * s, np.zeros((len(x), 2))])
     found = {"map": points[:, :2], "map_share": np.append(share, [0.0, 0.0])[:2]}
     return found if labels is None else {**found, "map_labels": labels[kept]}
@@ -100,12 +106,12 @@ def _confusion(labels, predictions):
 def _neighbors(features, train, test):
     images, queries = _images(train), _images(test)
     (x, labels), (x_test, test_labels) = features
-    # One of each class first, in the order of the test images.
+    # The first image of each class comes first, in the order of the test images.
     _, chosen = np.unique(test_labels[: len(queries)], return_index=True)
     chosen = [*np.sort(chosen), *range(len(queries))]
-    chosen = np.array(list(dict.fromkeys(chosen))[:QUERIES])
+    chosen = np.array(list(dict.fromkeys(chosen))[:SHOWN_QUERIES])
     rows, _ = nearest(
-        x[: len(images)], x_test[chosen], min(NEIGHBORS, len(images), len(x))
+        x[: len(images)], x_test[chosen], min(SHOWN_NEIGHBORS, len(images), len(x))
     )
     return {
         "searched": min(len(images), len(x)),
@@ -117,8 +123,8 @@ def _neighbors(features, train, test):
 
 
 def _images(data):
-    """The images of labelled or unlabelled arrays, or the first of a stream."""
+    """Return the images of arrays, with or without labels, or the first of a stream."""
     if hasattr(data, "element_spec"):
-        data = list(data.take(FROM_STREAM).as_numpy_iterator())
+        data = list(data.take(STREAM_IMAGES).as_numpy_iterator())
         return np.stack([x[0] if isinstance(x, tuple) else x for x in data])
     return np.asarray(data[0] if isinstance(data, tuple) else data)

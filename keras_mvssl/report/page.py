@@ -1,4 +1,4 @@
-"""The HTML of a report: text, tables and pictures, all in one file."""
+"""HTML of a report: text, tables and pictures, all in one file."""
 
 import base64
 import html
@@ -24,7 +24,7 @@ p.note { color: #555; font-size: .9em; max-width: 46em; }
 
 
 def page(title, sections):
-    """A page of `(heading, HTML)` sections; empty ones are left out."""
+    """Return a page of `(heading, HTML)` sections, without those that are empty."""
     body = "\n".join(f"<h2>{name}</h2>\n{part}" for name, part in sections if part)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -35,23 +35,27 @@ def page(title, sections):
 
 
 def text(value):
+    """Return a value as text with HTML escapes."""
     return html.escape(str(value))
 
 
 def percent(share):
+    """Return a share in percent, or nothing for None."""
     return "" if share is None else f"{float(share):.1%}"
 
 
 def number(value):
+    """Return a number, rounded to a whole one, or nothing for None."""
     return "" if value is None else f"{value:,.0f}"
 
 
 def note(text):
+    """Return a paragraph of explanation."""
     return f'<p class="note">{text}</p>'
 
 
 def table(header, rows):
-    """Of cells that are HTML already."""
+    """Return a table, whose cells are HTML already."""
     head = ""
     if header:
         head = "<tr>" + "".join(f"<th>{cell}</th>" for cell in header) + "</tr>"
@@ -62,7 +66,14 @@ def table(header, rows):
 
 
 def figure(png, caption="", kind="", alt=""):
-    """A picture; `alt` is for those who cannot see it, where the caption is not."""
+    """Return a picture from PNG bytes.
+
+    Args:
+        png: The bytes.
+        caption: Text below the picture.
+        kind: Classes of the style sheet.
+        alt: Text for readers who cannot see the picture. Defaults to the caption.
+    """
     data = base64.b64encode(png).decode()
     below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
     return (
@@ -72,6 +83,7 @@ def figure(png, caption="", kind="", alt=""):
 
 
 def thumbnail(image, caption):
+    """Return an image `(h, w, C)` in [0, 255] as a small picture over its caption."""
     pixels = np.clip(np.round(np.asarray(image, "float32")), 0, 255).astype("uint8")
     if pixels.shape[-1] != 3:
         pixels = np.repeat(pixels[..., :1], 3, axis=-1)

@@ -1,10 +1,11 @@
-"""The sections of a report, each drawn of one run or of several."""
+"""Sections of a report: HTML, each made from the `RunContents` of one run or more."""
 
 from keras_mvssl.callbacks import figures
 from keras_mvssl.report import page
 
 
 def results(runs):
+    """Return a table of accuracies, views seen and speed."""
     columns = {
         "pixels": lambda run: page.percent(_probe(run, "pixels")),
         "random weights": lambda run: page.percent(_probe(run, "random_init")),
@@ -17,15 +18,16 @@ def results(runs):
     }
     rows = [[page.text(run.name), *(f(run) for f in columns.values())] for run in runs]
     note = (
-        "Accuracy on the test images, which neither training nor the choice of "
-        "anything has seen: of a linear probe (multinomial logistic regression, its "
-        "strength chosen on held-out training labels) on frozen features of one clean "
-        "view, and of the votes of the nearest training images by cosine."
+        "Accuracies are measured on the test images, which were used neither for "
+        "training nor for any choice. They are those of a linear probe on frozen "
+        "features of one clean view (multinomial logistic regression, its strength "
+        "chosen on held-out training labels), and of the votes of the nearest training "
+        "images by cosine."
     )
     if not any(run.results for run in runs):
         return "<p>The run has not ended.</p>"
     if all(_probe(run, "final") is None for run in runs):
-        note = "The images have no labels, so that nothing was probed."
+        note = "The images have no labels, so no probe was fitted."
     return page.table(["", *columns], rows) + page.note(note)
 
 
@@ -34,6 +36,7 @@ def _probe(run, name):
 
 
 def training(runs):
+    """Return curves of accuracies, the loss, its terms, and spectral measures."""
     parts = []
     names = list(
         dict.fromkeys(name for run in runs for row in run.metrics for name in row)
@@ -71,7 +74,7 @@ def training(runs):
 
 
 def _baselines(runs):
-    """Accuracies without pretraining, of a run that is shown alone."""
+    """Return accuracies without pretraining, for a run that is shown alone."""
     if len(runs) > 1:
         return {}
     found = {name: _probe(runs[0], name) for name in ("pixels", "random_init")}
@@ -95,6 +98,7 @@ def _series(run, x, y, with_run, with_name):
 
 
 def spectrum(runs):
+    """Return the eigenspectra of the features, in one picture."""
     found = {
         run.name if len(runs) > 1 else "": run.diagnostics["eigenvalues"]
         for run in runs
@@ -103,28 +107,30 @@ def spectrum(runs):
     if not found:
         return ""
     note = (
-        "Eigenvalues of the covariance of the encoder's features, of the training "
-        "images where they have labels. The dashed line is the power law rank^-α "
-        "fitted to ranks 4 to 100; natural images and features that generalise well "
-        "have α near 1 (α-ReQ)."
+        "Eigenvalues of the covariance of the encoder's features of the labelled "
+        "training images, or of some training images where none have labels. The "
+        "dashed line is the power law rank^-α fitted to ranks 4 to 100; natural images "
+        "and features that generalise well have α near 1 (α-ReQ)."
     )
     return page.figure(figures.spectra(found), alt="eigenspectrum") + page.note(note)
 
 
 def views(runs):
+    """Return the pictures of views."""
     pictures = "".join(
         page.figure(run.views, run.name if len(runs) > 1 else "", "pixels views")
         for run in runs
         if run.views
     )
     note = (
-        "Each row is one image: its views in the first training step, after the clean "
-        "image where the model makes its views itself."
+        "Each row shows one image: its views in the first training step, preceded by "
+        "the clean image where the model makes its views itself."
     )
     return pictures + page.note(note) if pictures else ""
 
 
 def features(runs):
+    """Return the map of features, confusions and nearest neighbours of each run."""
     return "".join(
         (f"<h3>{page.text(run.name)}</h3>" if len(runs) > 1 else "") + _features_of(run)
         for run in runs
@@ -161,7 +167,7 @@ def _features_of(run):
 
 
 def _neighbors(found, names):
-    """Rows of thumbnails: an image, and those nearest to it, with their classes."""
+    """Return rows of thumbnails: an image, its nearest images, and their classes."""
     pictures = [
         [query, *near]
         for query, near in zip(found["queries"], found["neighbors"], strict=True)
@@ -181,12 +187,14 @@ def _neighbors(found, names):
 
 
 def time(runs):
+    """Return a picture of the time that parts of each run took."""
     spent = {run.name: run.results.get("time") for run in runs}
     spent = {name: time for name, time in spent.items() if time}
     return page.figure(figures.bars(spent), alt="seconds by part") if spent else ""
 
 
 def settings(runs):
+    """Return the commands and settings of runs; settings that differ are bold."""
     settings = [_flat(run.config) for run in runs]
     names = list(dict.fromkeys(name for row in settings for name in row))
     rows = []

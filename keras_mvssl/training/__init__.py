@@ -1,7 +1,7 @@
 """One run of a recipe, and training that can be stopped and goes on."""
 
 from keras_mvssl._internal.files import write_json
-from keras_mvssl.callbacks.checkpoint import Interrupted
+from keras_mvssl.callbacks.interrupted import Interrupted
 from keras_mvssl.training.build import Parts
 from keras_mvssl.training.build import build
 from keras_mvssl.training.command_line import main

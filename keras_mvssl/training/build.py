@@ -58,7 +58,6 @@ def build(recipe: Recipe, splits: data.Splits | None = None) -> Parts:
         ValueError: For settings or data that do not fit.
 
     Example:
-
     ```python
     recipe = keras_mvssl.training.Recipe(dataset="shapes", backbone="tiny", epochs=5)
     parts = keras_mvssl.training.build(recipe, splits)

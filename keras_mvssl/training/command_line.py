@@ -29,7 +29,6 @@ def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -
             command line win over them.
 
     Example:
-
     ```python
     RECIPE = keras_mvssl.training.Recipe(dataset="shapes", backbone="tiny")
     if __name__ == "__main__":

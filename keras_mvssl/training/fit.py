@@ -1,4 +1,4 @@
-"""Training that can be stopped at any step and goes on as if it had not been."""
+"""Training that can be stopped at any step and resumed with the same result."""
 
 import contextlib
 import signal
@@ -13,7 +13,7 @@ import keras
 from keras_mvssl import distribution
 from keras_mvssl.callbacks import Checkpoint
 from keras_mvssl.callbacks import Throughput
-from keras_mvssl.callbacks.checkpoint import Interrupted
+from keras_mvssl.callbacks.interrupted import Interrupted
 from keras_mvssl.callbacks.lazy_logs import LazyLogs
 from keras_mvssl.callbacks.probe import check_counts
 
@@ -32,39 +32,40 @@ def fit(
     callbacks: Iterable[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> int:
-    """Trains as `model.fit`, from where a `Checkpoint` was left.
+    """Train like `model.fit`, from the step at which a `Checkpoint` was left.
 
-    Where the stream is a function of its step, as those of `keras_mvssl.data` are, and
-    the backend computes the same twice, weights and logs come out as those of one
-    uninterrupted training, to the last bit.
+    Weights and logs are equal to the last bit to those of an uninterrupted training,
+    where the stream is a function of its step, as the streams of `keras_mvssl.data`
+    are, and the backend computes the same result twice.
 
-    SIGTERM and SIGINT (Ctrl-C) let the step end, save it and raise `Interrupted`, which
-    ends a script with code 75. A second one ends it at once; checkpoints stay whole.
+    At SIGTERM or SIGINT (Ctrl-C) the current step ends, its state is saved and
+    `Interrupted` is raised, which ends a script with code 75. A second signal ends the
+    process at once; checkpoints stay whole.
 
     Args:
-        model: A compiled `MultiViewModel`, made as it was before.
-        make_stream: Function of a number of steps, to a stream that begins after so
-            many: `lambda step: data.multiview(images, views, 256, start_step=step)`.
-        epochs: int. Epochs in all.
+        model: A compiled `MultiViewModel`, built in the same way at each start.
+        make_stream: Function from a number of steps to a stream that begins after so
+            many steps: `lambda step: data.multiview(images, views, 256,
+            start_step=step)`.
+        epochs: int. Epochs of the whole training, earlier starts included.
         steps_per_epoch: int, a multiple of the model's `steps_per_execution`.
         checkpoint: A `callbacks.Checkpoint`.
-        callbacks: Others. What they remember goes on where they are in the
-            checkpoint's `state`; Keras' own, such as EarlyStopping, begin anew. A
-            training that one of them has ended stays ended.
-        verbose: As of `keras.Model.fit`.
+        callbacks: The other callbacks. Those in the `state` of the checkpoint keep
+            what they remember; Keras' own, such as EarlyStopping, begin anew. A
+            training that a callback has ended stays ended.
+        verbose: Same as in `keras.Model.fit`.
 
     Returns:
-        The number of steps that were behind it at the start; the logs of all epochs
-        are in a `MetricsCSV`.
+        The number of steps that earlier starts had made. The logs of all epochs are in
+        a `MetricsCSV`.
 
     Raises:
         ValueError: For counts below 1, and a checkpoint of another model, optimizer or
             length of epochs.
-        Interrupted: When stopped by a signal.
+        Interrupted: When a signal stops the training.
         DivergenceError: For weights that are not finite.
 
     Example:
-
     ```python
     csv = keras_mvssl.callbacks.MetricsCSV("run/metrics.csv")
     checkpoint = keras_mvssl.callbacks.Checkpoint("run/checkpoint", state={"csv": csv})
@@ -77,7 +78,7 @@ def fit(
             f"`steps_per_epoch` must be a multiple of the {model.steps_per_execution} "
             f"steps of an execution. Received: steps_per_epoch={steps_per_epoch}"
         )
-    # What Keras caps for trials, it would cap behind our back.
+    # Keras applies these caps for trials inside `fit`, where they would not be seen.
     epochs = min(epochs, keras.config.max_epochs() or epochs)
     most = keras.config.max_steps_per_epoch() or steps_per_epoch
     steps_per_epoch = min(steps_per_epoch, most)
@@ -118,7 +119,8 @@ def fit(
 
     with on_signals(stop):
         if step:
-            # Keras knows no epoch that begins in its midst: one of the steps left.
+            # Keras cannot begin in the middle of an epoch: train an epoch of the steps
+            # that are left.
             callbacks.seen, callbacks.is_last = step, epoch + 1 == epochs
             callbacks.restore = checkpoint.restore_metrics
             run(begin, epoch + 1, steps_per_epoch - step)
@@ -132,13 +134,13 @@ def fit(
 
 
 class _CallbackList(keras.callbacks.CallbackList):
-    """The callbacks of one training that Keras runs in one or two parts.
+    """Callbacks of one training that Keras runs in one or two parts.
 
     Attributes:
-        checkpoint: The `Checkpoint` among them.
+        checkpoint: The `Checkpoint` among the callbacks.
         seen: Steps of the epoch that were made before this part.
         is_last: Whether this part ends the training.
-        restore: What to call when Keras has reset the metrics of the first epoch.
+        restore: Function to call when Keras has reset the metrics of the first epoch.
     """
 
     seen = 0
@@ -166,13 +168,13 @@ class _CallbackList(keras.callbacks.CallbackList):
         super().on_train_batch_begin(batch + self.seen, logs)
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras fetches the logs of each step, and so lets a GPU wait for Python. Here
-        # they are left where they are, but for now and then, and before a checkpoint.
+        # Keras fetches the logs of each step, so that a GPU waits for Python. Here logs
+        # stay on the device, except every LOG_INTERVAL and before a checkpoint.
         batch += self.seen
         logs = LazyLogs(sorted((logs or {}).items()))
         looks = self.checkpoint.decide(batch) or batch + 1 >= self.params["steps"]
         looks |= time.monotonic() >= self._looked_at + LOG_INTERVAL
-        # Clocks differ between processes, which must do the same.
+        # Processes must do the same, but their clocks differ.
         if looks or distribution.processes()[1] > 1 or distribution.saves_together():
             logs = dict(logs)
             self._looked_at = time.monotonic()
@@ -184,10 +186,10 @@ class _CallbackList(keras.callbacks.CallbackList):
 
 @contextlib.contextmanager
 def on_signals(act):
-    """Calls a function with the name of the first SIGTERM or SIGINT.
+    """Call a function with the name of the first SIGTERM or SIGINT.
 
-    A second one ends the process. Only the main thread of a program may handle them; in
-    others this does nothing.
+    A second signal ends the process. Only the main thread of a program may handle
+    signals; in other threads this context manager does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

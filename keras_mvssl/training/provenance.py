@@ -47,7 +47,6 @@ def provenance() -> dict[str, Any]:
         with `+changes` where files differ from it.
 
     Example:
-
     ```python
     keras_mvssl.training.provenance()["versions"]["keras"]
     ```

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF009 - `setting` makes the fields
 """All settings of a run."""
 
 import dataclasses
@@ -27,7 +28,6 @@ class Recipe:
     """All settings of a run. Each is a flag of the command line, unless it says so.
 
     Example:
-
     ```python
     recipe = keras_mvssl.training.Recipe(dataset="npz:mine.npz", backbone="resnet18")
     recipe.views  # 4

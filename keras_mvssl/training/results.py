@@ -7,7 +7,7 @@ import keras
 
 from keras_mvssl import _backend
 from keras_mvssl import distribution
-from keras_mvssl._internal.files import whole
+from keras_mvssl._internal.files import atomic_write
 from keras_mvssl.training.baselines import PROBES
 from keras_mvssl.training.provenance import provenance
 
@@ -77,7 +77,7 @@ def list_bad_images(splits, folder):
         found = [*path.read_text(encoding="utf-8").splitlines(), *found]
     found = list(dict.fromkeys(found))
     if found:
-        with whole(path) as unfinished:
+        with atomic_write(path) as unfinished:
             unfinished.write_text("\n".join(found) + "\n", encoding="utf-8")
     return len(found)
 

@@ -13,7 +13,7 @@ from keras_mvssl import distribution
 from keras_mvssl import report
 from keras_mvssl._internal import files
 from keras_mvssl._internal import progress
-from keras_mvssl.callbacks.checkpoint import Interrupted
+from keras_mvssl.callbacks.interrupted import Interrupted
 from keras_mvssl.report import diagnostics
 from keras_mvssl.training import results
 from keras_mvssl.training.baselines import Baselines
@@ -60,7 +60,6 @@ def run(
         callbacks.DivergenceError: For a loss or weights that are not finite.
 
     Example:
-
     ```python
     recipe = keras_mvssl.training.Recipe(dataset="shapes", backbone="tiny", epochs=5)
     results = keras_mvssl.training.run(recipe, "runs/first")
@@ -147,11 +146,11 @@ def finish(run):
     """Save the encoder, what was measured and the report; return the results."""
     output, encoder = run.folder.output, run.parts.model.encoder
     splits = run.parts.splits
-    with files.whole(output / "encoder.keras") as path:
+    with files.atomic_write(output / "encoder.keras") as path:
         encoder.save(path)
     with run.clock.part("diagnostics"):
         found = distribution.once(lambda: _diagnose(encoder, splits))
-        with files.whole(output / "diagnostics.npz") as path:
+        with files.atomic_write(output / "diagnostics.npz") as path:
             np.savez_compressed(path, **found)
     run.probe["final"] = run.watchers.metrics.rows[-1].get("probe_accuracy")
     found = {
@@ -162,7 +161,7 @@ def finish(run):
         "bad_images": run.bad_images,
     }
     files.write_json(output / "results.json", found)
-    with files.whole(output / "report.html") as path:
+    with files.atomic_write(output / "report.html") as path:
         report.write([output], path)
     results.summarize(found, output)
     return found

@@ -15,17 +15,18 @@ def setting(help, default=dataclasses.MISSING, group=None, least=None, above=Non
     """Describe a field of `Recipe`.
 
     Args:
-        help: What the setting is.
-        default: Its default; a field without one must be given.
-        group: Name in `GROUPS` of its flag; None for no flag.
-        least, above: The smallest value, or a bound that is not reached.
+        help: Explanation of the setting.
+        default: Default of the setting; without a default it must be given.
+        group: Group of the flag, in `GROUPS`; None for a setting without a flag.
+        least: Smallest allowed number.
+        above: Bound that a number must exceed.
     """
     metadata = {"help": help, "group": group, "least": least, "above": above}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def kinds_of(field: dataclasses.Field) -> tuple[list[Any], list[str]]:
-    """Return the types that a field may have, but for None, and its choices."""
+    """Return the types of a field, without None and literals, and its choices."""
     hint = field.type
     is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     parts = typing.get_args(hint) if is_union else (hint,)
@@ -38,6 +39,7 @@ def kinds_of(field: dataclasses.Field) -> tuple[list[Any], list[str]]:
 
 
 def check_field(field, value):
+    """Raise ValueError for a value outside the choices or bounds of a field."""
     kinds, choices = kinds_of(field)
     if value is None and type(None) in typing.get_args(field.type):
         return
@@ -60,7 +62,7 @@ def check_field(field, value):
 
 
 def describe_fields(cls):
-    """Add what each field is to the docstring of a class."""
+    """Add the explanations of all fields to the docstring of a class."""
     lines = ["    Attributes:"]
     for field in dataclasses.fields(cls):
         lines.append(f"        {field.name}: {field.metadata['help']}")

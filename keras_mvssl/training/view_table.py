@@ -30,7 +30,6 @@ def tuned(
         A `Recipe`.
 
     Example:
-
     ```python
     table = {2: {"beta": {256: 0.02}}, 8: {"beta": {256: 0.01}, "batch_size": 128}}
     recipe = keras_mvssl.training.Recipe(dataset="cifar10", views=8)

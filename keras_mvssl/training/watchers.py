@@ -19,15 +19,14 @@ class Watchers:
 
     Attributes:
         throughput, metrics: The callbacks that results are taken from.
-        callbacks: All but the checkpoint, in the order in which they see each other's
-            logs.
         checkpoint: The checkpoint.
+        callbacks: All others, in the order in which they see each other's logs.
     """
 
     throughput: callbacks.Throughput
     metrics: callbacks.MetricsCSV
-    callbacks: list
     checkpoint: callbacks.Checkpoint
+    callbacks: list
 
 
 def make_watchers(recipe, parts, folder, clock):
@@ -80,7 +79,7 @@ def make_watchers(recipe, parts, folder, clock):
         },
     )
     watchers = [x for x in watchers if x is not None]
-    return Watchers(throughput, metrics, watchers, checkpoint)
+    return Watchers(throughput, metrics, checkpoint, watchers)
 
 
 def _first(data, count, part=0):

@@ -98,7 +98,8 @@ def open_workdir(path, resume, settings):
     """
     path = pathlib.Path(path).expanduser()
     config = distribution.once(lambda: find(path, resume))
-    distribution.highest(0)  # Nothing is written before all processes have looked.
+    # Nothing is written before all processes have looked.
+    distribution.max_over_processes(0)
     with contextlib.ExitStack() as stack:
         output = path
         if not distribution.is_chief():

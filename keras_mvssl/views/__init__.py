@@ -1,4 +1,4 @@
-"""How one image becomes V views."""
+"""Random views: the description of an augmentation, and two engines for it."""
 
 from keras_mvssl.views.augmentation import Augmentation
 from keras_mvssl.views.random_views import RandomViews
@@ -7,7 +7,7 @@ __all__ = ["Augmentation", "KerasCVViews", "RandomViews"]
 
 
 def __getattr__(name):
-    # KerasCV brings TensorFlow, which `import keras_mvssl` must not.
+    # KerasCV imports TensorFlow, which `import keras_mvssl` must not do.
     if name == "KerasCVViews":
         from keras_mvssl.views.kerascv import KerasCVViews
 

@@ -1,4 +1,4 @@
-"""What may happen to an image on its way to a view."""
+"""Description of the random changes that turn an image into a view."""
 
 import dataclasses
 import math
@@ -11,26 +11,29 @@ import keras
 @keras.saving.register_keras_serializable("keras_mvssl")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """The description of a random view, shared by every engine that makes views.
+    """Description of a random view, shared by both engines that make views.
 
-    Each image and each view draws its own parameters. They are applied in the order
-    of the arguments: crop and resize, flip, blur, colour jitter (brightness, contrast,
-    saturation, hue), grayscale, solarise. Images and views are in [0, 255].
+    Parameters are drawn for each view of each image separately. The steps are applied
+    in the order of the arguments: crop and resize, flip, blur, colour jitter
+    (brightness, contrast, saturation, hue), grayscale, solarise. Images and views are
+    in [0, 255].
 
-    Strengths are those of torchvision: brightness, contrast and saturation blend the
-    image with black, with its mean gray and with its own gray version, by a factor
-    drawn from [max(0, 1 - strength), 1 + strength]; hue turns by a fraction of the
-    full circle drawn from [-hue, hue]. Torchvision blurs after the colour steps,
-    which gives the same where those are linear: without hue and without clipping. It
-    also draws the order of the colour steps, which is fixed here, tries crops anew that
-    do not fit, which are cut here, and rounds crops to whole pixels.
+    Strengths have the same meaning as in torchvision: brightness, contrast and
+    saturation blend the image with black, with its mean gray and with its own gray
+    version, by a factor drawn from [max(0, 1 - strength), 1 + strength]; hue turns
+    colours by a fraction of the full circle drawn from [-hue, hue]. Four things differ
+    from torchvision. Torchvision blurs after the colour steps, with the same result
+    where the colour steps are linear: without hue and without clipping. Torchvision
+    draws the order of the colour steps, which is fixed here. Torchvision draws another
+    crop where one does not fit into the image, while here the crop is cut. Torchvision
+    rounds crops to whole pixels.
 
     Args:
         size: int or `(height, width)`. Pixels of a view.
         crop_area: `(low, high)` within (0, 1]. Share of the image's area that a crop
             covers, drawn uniformly.
         crop_aspect: `(low, high)`, positive. Width over height of the crop, drawn
-            log-uniformly and relative to the image's own. Height and width are then
+            log-uniformly and relative to that of the image. Height and width are then
             clipped to the image.
         flip: Probability of a left-right flip.
         blur: Probability of a Gaussian blur.
@@ -46,7 +49,6 @@ class Augmentation:
         ValueError: For a value outside its range.
 
     Example:
-
     ```python
     import dataclasses
 
@@ -54,7 +56,7 @@ class Augmentation:
     milder = dataclasses.replace(augmentation, crop_area=(0.3, 1.0))
     ```
 
-    Reference: the presets hold the values of Ghosh et al. (2024), Appendix C, as in the
+    Reference: The presets hold the values of Ghosh et al. (2024), Appendix C, as in the
     authors' code.
     """
 
@@ -119,28 +121,29 @@ class Augmentation:
 
     @property
     def needs_rgb(self):
-        """Whether a step of it is defined for three channels only."""
+        """True if the description has a step that is defined for RGB images only."""
         hue_or_saturation = self.jitter > 0 and (self.hue > 0 or self.saturation > 0)
         return hue_or_saturation or self.grayscale > 0
 
     @property
     def changes_color(self):
-        """Whether there is a step that changes colours, other than solarising."""
+        """True if a step other than solarising changes colours."""
         strengths = self.brightness, self.contrast, self.saturation, self.hue
         return (self.jitter > 0 and any(strengths)) or self.grayscale > 0
 
     @property
     def blur_radius(self):
-        """Pixels at which the blur is cut off: three times the largest sigma."""
+        """Radius in pixels at which the blur is cut off: 3 times the largest sigma."""
         return int(3 * self.blur_sigma[1] + 0.5)
 
     @classmethod
     def preset(cls, name: str) -> "Augmentation":
-        """The augmentation that the paper (or our recipe) uses for a data set.
+        """Return the augmentation that the paper or a recipe uses for a data set.
 
         Args:
-            name: `"cifar10"`, `"stl10"` or `"imagenet100"` (the paper's), or
-                `"shapes"` (ours: what it varies is what is not the class).
+            name: `"cifar10"`, `"stl10"` or `"imagenet100"` from the paper, or
+                `"shapes"`, written for this package: the augmentation varies only
+                properties that do not determine the class.
 
         Returns:
             An `Augmentation`.
@@ -150,8 +153,9 @@ class Augmentation:
         """
         if name not in _PRESETS:
             raise ValueError(
-                f"There are presets for {sorted(_PRESETS)}; describe any other with "
-                f"`Augmentation(size=..., ...)`. Received: name={name!r}"
+                f"`name` must be one of {sorted(_PRESETS)}. Describe any other "
+                "augmentation with `Augmentation(size=..., ...)`. "
+                f"Received: name={name!r}"
             )
         return cls(**_PRESETS[name])
 
@@ -164,7 +168,7 @@ class Augmentation:
 
 
 def check_views(augmentation, views, seed):
-    """Refuses what no engine can make views from."""
+    """Check the arguments that all engines share."""
     if not isinstance(augmentation, Augmentation):
         raise ValueError(
             "`augmentation` must be an Augmentation. "
@@ -182,7 +186,7 @@ def check_views(augmentation, views, seed):
 
 
 def check_channels(augmentation, shape):
-    """Refuses colour steps on images `(..., C)` that are not RGB."""
+    """Check that images `(..., C)` are RGB where a colour step needs RGB."""
     if augmentation.needs_rgb and shape[-1] != 3:
         raise ValueError(
             "Saturation, hue and grayscale need RGB images, channels last. For other "

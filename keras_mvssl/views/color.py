@@ -1,83 +1,88 @@
-"""Jitter, hue and grayscale as one affine map of the channels of a view.
+"""Colour jitter and grayscale as one affine map of the channels of a view.
 
-Each step is linear in the pixel and in the mean gray of the view, so that together
-they are a matrix and an offset per view. Clipping comes once, after all of them, where
-torchvision and `KerasCVViews` clip after each.
+Each colour step is linear in the pixel and in the mean gray of the view, so that all
+steps together are one matrix and one offset per view. Colours are clipped once, after
+all steps, while torchvision and `KerasCVViews` clip after each step.
 """
 
 import numpy as np
 from keras import ops
 
-# Luma of RGB, as in `tf.image.rgb_to_grayscale`, scaled to sum to 1.
-_LUMA = np.array([0.2989, 0.5870, 0.1140]) / 0.9999
+# Weights of RGB in gray, as in `tf.image.rgb_to_grayscale`, scaled to sum to 1.
+_LUMA_WEIGHTS = np.array([0.2989, 0.5870, 0.1140]) / 0.9999
 
-# A turn of hue by θ about the axis of grays is _KEPT + cos θ · _COS + sin θ · _SIN. By
-# thirds of the circle the channels change places, as they do in HSV.
-_KEPT = np.full((3, 3), 1 / 3, "float32")
-_COS = np.eye(3, dtype="float32") - _KEPT
-_SIN = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], "float32") / np.float32(3**0.5)
+# A turn of the hue by θ about the axis of grays is the matrix
+# _HUE_CONSTANT + cos θ · _HUE_COSINE + sin θ · _HUE_SINE.
+# A turn by a third of the circle swaps the channels, as in HSV.
+_HUE_CONSTANT = np.full((3, 3), 1 / 3, "float32")
+_HUE_COSINE = np.eye(3, dtype="float32") - _HUE_CONSTANT
+_HUE_SINE = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], "float32")
+_HUE_SINE /= np.float32(3**0.5)
 
 
 def gray_weights(channels):
-    """Weights of the channels in the gray of a pixel, `(C,)`: luma, or the mean."""
-    weights = _LUMA if channels == 3 else np.full(channels, 1 / channels)
+    """Return the weights of the channels in gray, `(C,)`: luma for RGB, else equal."""
+    weights = _LUMA_WEIGHTS if channels == 3 else np.full(channels, 1 / channels)
     return weights.astype("float32")
 
 
 def color_map(augmentation, draws, mean_gray, channels):
-    """All colour steps of views as x -> matrix · x + offset.
+    """Combine all colour steps of a view into x -> matrix · x + offset.
 
     Args:
         augmentation: An `Augmentation`.
-        draws: What `RandomViews.draw` returns, tensors `(B, V)`.
-        mean_gray: `(B, V)`, of the views before the colour steps.
-        channels: int. C.
+        draws: Dict of tensors `(B, V)`, returned by `RandomViews.draw`.
+        mean_gray: Mean gray `(B, V)` of the views before the colour steps.
+        channels: int. Number of channels C.
 
     Returns:
-        The matrices `(B, V, C, C)`, or factors `(B, V)` where that is enough, and the
+        Matrices `(B, V, C, C)`, or factors `(B, V)` where no step mixes channels; and
         offsets `(B, V)`.
     """
     a, jitter = augmentation, draws["jitter"]
 
-    def jittered(name, neutral):
+    def drawn_if_jittered(name, neutral):
         return ops.where(jitter, draws[name], neutral)
 
-    brightness, contrast = jittered("brightness", 1.0), jittered("contrast", 1.0)
+    brightness = drawn_if_jittered("brightness", 1.0)
+    contrast = drawn_if_jittered("contrast", 1.0)
     factor = brightness * contrast
-    # Gray stays what it is under the steps that follow.
+    # The offset is gray, and the steps that follow do not change gray.
     offset = brightness * (1.0 - contrast) * mean_gray
     steps = []
     if a.jitter and a.saturation:
-        steps.append(saturation_matrix(jittered("saturation", 1.0), channels))
+        steps.append(saturation_matrix(drawn_if_jittered("saturation", 1.0), channels))
     if a.jitter and a.hue:
-        steps.append(hue_matrix(jittered("hue", 0.0)))
+        steps.append(hue_matrix(drawn_if_jittered("hue", 0.0)))
     if a.grayscale:
         kept = 1.0 - ops.cast(draws["grayscale"], "float32")
         steps.append(saturation_matrix(kept, channels))
     if not steps:
         return factor, offset
-    matrix = _of_matrix(factor) * steps[0]
+    matrix = _with_matrix_axes(factor) * steps[0]
     for step in steps[1:]:
         matrix = ops.matmul(step, matrix)
     return matrix, offset
 
 
 def saturation_matrix(factor, channels):
-    """Blends pixels with their gray: 0 is gray, 1 leaves them. `(..., C, C)`."""
+    """Return `(..., C, C)` blending a pixel with its gray: 0 is gray, 1 no change."""
     gray = ops.convert_to_tensor(np.tile(gray_weights(channels), (channels, 1)))
     identity = ops.eye(channels, dtype="float32")
-    return gray + _of_matrix(factor) * (identity - gray)
+    return gray + _with_matrix_axes(factor) * (identity - gray)
 
 
 def hue_matrix(turn):
-    """Turns colours about gray by a fraction of the full circle. `(..., 3, 3)`."""
-    angle = _of_matrix(2 * np.pi * turn)
-    kept, cos, sin = (ops.convert_to_tensor(x) for x in (_KEPT, _COS, _SIN))
-    return kept + ops.cos(angle) * cos + ops.sin(angle) * sin
+    """Return matrices `(..., 3, 3)` that turn colours by a fraction of the circle."""
+    angle = _with_matrix_axes(2 * np.pi * turn)
+    constant, cosine, sine = (
+        ops.convert_to_tensor(x) for x in (_HUE_CONSTANT, _HUE_COSINE, _HUE_SINE)
+    )
+    return constant + ops.cos(angle) * cosine + ops.sin(angle) * sine
 
 
-def mix(matrices, strips):
-    """Multiplies the channels of views by a matrix each.
+def mix_channels(matrices, strips):
+    """Multiply the channels of each view by the matrix of that view.
 
     Args:
         matrices: `(B, V, C, C)`.
@@ -87,8 +92,8 @@ def mix(matrices, strips):
         A tensor of the shape of `strips`.
     """
     views, width, channels, height = strips.shape[1:]
-    # Libraries are slow at products as small as these, of which there are B V w: two
-    # columns are taken at once, and the batch as one axis.
+    # Libraries are slow at many small products, and there are B V w of them. Therefore
+    # two columns are multiplied at once, and all products share one batch axis.
     count = 2 - width % 2
     size = count * channels
     blocks = np.tile(np.eye(count, dtype="float32"), (width // count, 1, 1))
@@ -102,12 +107,12 @@ def mix(matrices, strips):
 
 
 def mean_gray(images, columns, rows):
-    """The mean gray of views that are still to be resampled, `(B, V)`.
+    """Compute the mean gray `(B, V)` of views from the images, before resampling.
 
     Args:
         images: `(B, W, C, H)`, float32.
-        columns: The matrices of `resampling.resample_columns`.
-        rows: Those of `resampling.resample_rows`.
+        columns: Matrices `(B, V, w, W)`, as for `resampling.resample_columns`.
+        rows: Matrices `(B, V, h, H)`, as for `resampling.resample_rows`.
     """
     width, channels, height = images.shape[1:]
     means = ops.matmul(
@@ -119,5 +124,5 @@ def mean_gray(images, columns, rows):
     return ops.sum(means * weights, axis=-1)
 
 
-def _of_matrix(scalar):
+def _with_matrix_axes(scalar):
     return ops.expand_dims(ops.expand_dims(scalar, -1), -1)

@@ -1,10 +1,10 @@
 """Views from stacked KerasCV layers, inside tf.data.
 
-KerasCV's layers draw from a `tf.random.Generator` each and, for their strengths, from
+Each KerasCV layer draws from its own `tf.random.Generator` and, for strengths, from
 `tf.random.uniform`: two hidden states that make views depend on the order in which
-threads happen to run. Here every draw comes from one `Draws` instead, a pure function
-of (seed, step, place of the image in the batch, view), so views are the same with any
-number of workers, from any step on, and for any part of the batch.
+threads run. In this module every random number comes from one `Draws` instead, a pure
+function of (seed, step, place of the image in the batch, view). Views are therefore
+the same with any number of workers, from any step on, and for any part of the batch.
 """
 
 import tensorflow as tf
@@ -17,7 +17,7 @@ from keras_mvssl.views.augmentation import check_views
 
 
 class KerasCVViews:
-    """Turns a batch of images into V views each, with stacked KerasCV layers.
+    """Callable that makes V views of each image of a batch, with KerasCV layers.
 
     Args:
         augmentation: An `Augmentation`.
@@ -26,13 +26,13 @@ class KerasCVViews:
 
     Call arguments:
         images: `(B, H, W, C)`, uint8 or float, in [0, 255].
-        step: Optional int scalar. With it, the views are a function of
-            (seed, step, place, view) alone. Without it, each call draws anew from a
-            generator started from `seed`: convenient, and reproducible only in a
-            `map` without `num_parallel_calls`.
-        offset: int scalar. Place of `images[0]` in the whole batch, where `images` is
-            a part of one.
-        batch_size: int scalar. Size of that whole batch. Defaults to `offset + B`.
+        step: Optional int scalar. With a step, the views are a function of
+            (seed, step, place, view) alone. Without a step, each call draws new
+            numbers from a generator started from `seed`: convenient, but reproducible
+            only in a `map` without `num_parallel_calls`.
+        offset: int scalar. Place of `images[0]` in the whole batch, if `images` is
+            only a part of the batch.
+        batch_size: int scalar. Size of the whole batch. Defaults to `offset + B`.
 
     Returns:
         uint8 views `(B, V, h, w, C)` in [0, 255].
@@ -41,11 +41,10 @@ class KerasCVViews:
         ValueError: For fewer than two views, images that are not of rank 4, or colour
             steps on images that do not have three channels.
         tf.errors.InvalidArgumentError: For images outside [0, 255], when a pipeline
-            runs; called eagerly it is a ValueError, also for float images that all lie
-            within [0, 1].
+            runs. An eager call raises a ValueError instead, also for float images that
+            all lie within [0, 1].
 
     Example:
-
     ```python
     import tensorflow as tf
 
@@ -55,7 +54,7 @@ class KerasCVViews:
     data = data.enumerate().map(lambda step, batch: views(batch, step))
     ```
 
-    `keras_mvssl.data.multiview` does this with shuffling, in parallel.
+    `keras_mvssl.data.multiview` builds such a pipeline with shuffling, in parallel.
     """
 
     def __init__(self, augmentation: Augmentation, views: int, seed: int = 0):
@@ -64,10 +63,10 @@ class KerasCVViews:
         self.views = views
         self.seed = seed
         self._draws = Draws()
-        self._layers = kerascv_layers.stack(augmentation, views, self._draws)
+        self._layers = kerascv_layers.build_layers(augmentation, views, self._draws)
         self._keys = tf.random.Generator.from_seed(seed)
-        # A function of its own, so that KerasCV stays in TensorFlow when called
-        # eagerly under another backend.
+        # A `tf.function` keeps KerasCV in TensorFlow when the call is eager and the
+        # Keras backend is another one.
         self._augment = tf.function(self._augment_batch, autograph=False)
 
     def __call__(self, images, step=None, offset=0, batch_size=None):
@@ -112,13 +111,14 @@ class KerasCVViews:
 
 
 class Draws:
-    """Takes the place of the layers' `tf.random.Generator`: same method, no state.
+    """Stateless replacement for the `tf.random.Generator` of KerasCV layers.
 
-    The n-th call since `start` draws for all rows of the whole batch from
-    (key, n) and returns the rows that are being worked on.
+    The n-th call of `uniform` since `start` draws numbers from (key, n) for all rows
+    of the whole batch, and returns the numbers of the rows being augmented.
     """
 
     def start(self, key, first, rows, total):
+        """Begin a batch of `total` rows, of which `rows` from `first` on are needed."""
         self._key, self._first, self._rows, self._total = key, first, rows, total
         self._calls = 0
 
@@ -132,7 +132,7 @@ class Draws:
 
 
 def with_range_check(images):
-    """The images as float32, once it is known that they lie in [0, 255]."""
+    """Return the images as float32, after a check that they are in [0, 255]."""
     images = tf.cast(images, tf.float32)
     low, high = tf.reduce_min(images), tf.reduce_max(images)
     check = tf.debugging.Assert(

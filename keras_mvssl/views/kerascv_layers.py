@@ -1,4 +1,4 @@
-"""The KerasCV layers behind `KerasCVViews`, and what stock layers lack."""
+"""KerasCV layers for `KerasCVViews`, some of them adapted."""
 
 import math
 
@@ -6,22 +6,25 @@ import keras_cv
 import numpy as np
 import tensorflow as tf
 
-_FLOAT32 = "float32"  # whatever the global dtype policy: pixels need 8 bits and signs
+# Every layer computes in float32, whatever the global dtype policy: pixels need 8 bits
+# and a sign.
+_FLOAT32 = "float32"
 
 
-def stack(augmentation, views, draws):
-    """The KerasCV layers of an `Augmentation`, all drawing from `draws`."""
+def build_layers(augmentation, views, draws):
+    """Build the list of layers of an `Augmentation`, all drawing from `draws`."""
 
-    def ready(layer):
+    def with_draws(layer):
         layer._random_generator = draws
         return layer
 
-    def apply(rate, *layers):
-        return ready(RandomApply([ready(x) for x in layers], rate, dtype=_FLOAT32))
+    def apply_randomly(rate, *layers):
+        layers = [with_draws(layer) for layer in layers]
+        return with_draws(RandomApply(layers, rate, dtype=_FLOAT32))
 
     a = augmentation
     layers = [
-        ready(
+        with_draws(
             CropAndResize(
                 views,
                 target_size=a.size,
@@ -32,12 +35,14 @@ def stack(augmentation, views, draws):
         )
     ]
     if a.flip:
-        layers.append(ready(keras_cv.layers.RandomFlip(rate=a.flip, dtype=_FLOAT32)))
+        flip = keras_cv.layers.RandomFlip(rate=a.flip, dtype=_FLOAT32)
+        layers.append(with_draws(flip))
     if a.blur:
-        # Three standard deviations to each side, and no more than the image holds.
+        # The kernel reaches three standard deviations, but no further than the image.
         kernel = [2 * min(a.blur_radius, side - 1) + 1 for side in reversed(a.size)]
         sigma = Uniform(draws, *a.blur_sigma)
-        layers.append(apply(a.blur, GaussianBlur(kernel, sigma, dtype=_FLOAT32)))
+        blur = GaussianBlur(kernel, sigma, dtype=_FLOAT32)
+        layers.append(apply_randomly(a.blur, blur))
     jitter = [
         Blend(
             Uniform(draws, max(0.0, 1 - strength), 1 + strength), base, dtype=_FLOAT32
@@ -50,24 +55,24 @@ def stack(augmentation, views, draws):
         if strength
     ]
     if a.hue:
-        # KerasCV's factor 1 is half a turn to either side.
+        # A factor of 1 is half a turn to either side in KerasCV.
         hue = Uniform(draws, 0.0, 2 * a.hue)
         jitter.append(keras_cv.layers.RandomHue(hue, (0, 255), dtype=_FLOAT32))
     if a.jitter and jitter:
-        layers.append(apply(a.jitter, *jitter))
+        layers.append(apply_randomly(a.jitter, *jitter))
     if a.grayscale:
         to_gray = keras_cv.layers.Grayscale(output_channels=3, dtype=_FLOAT32)
-        layers.append(apply(a.grayscale, to_gray))
+        layers.append(apply_randomly(a.grayscale, to_gray))
     if a.solarize:
         solarize = keras_cv.layers.Solarization(
             (0, 255), threshold_factor=(128, 128), dtype=_FLOAT32
         )
-        layers.append(apply(a.solarize, solarize))
+        layers.append(apply_randomly(a.solarize, solarize))
     return layers
 
 
 class Uniform(keras_cv.core.FactorSampler):
-    """Draws strengths uniformly (or log-uniformly) from the shared `Draws`."""
+    """Sampler of uniform or log-uniform strengths from the shared `Draws`."""
 
     def __init__(self, draws, lower, upper, log=False):
         self._draws, self._lower, self._upper, self._log = draws, lower, upper, log
@@ -80,10 +85,10 @@ class Uniform(keras_cv.core.FactorSampler):
 
 
 class CropAndResize(keras_cv.layers.RandomCropAndResize):
-    """The stock layer with all boxes cut in one call, and V of them per image.
+    """Random crop and resize that cuts all V boxes of all images in one call.
 
-    Stock, it maps over single images; in one call the chain is several times faster,
-    and the images need not be repeated V times first.
+    The original layer maps over single images. With one call the whole chain of layers
+    is several times faster, and the images need not be repeated V times first.
     """
 
     def __init__(self, views, **kwargs):
@@ -107,11 +112,11 @@ class CropAndResize(keras_cv.layers.RandomCropAndResize):
 
 
 class GaussianBlur(keras_cv.layers.RandomGaussianBlur):
-    """The stock layer with sigmas drawn for the whole batch, and mirrored borders.
+    """Gaussian blur with mirrored borders, and all sigmas of a batch drawn at once.
 
-    Stock, it pads with black, which darkens the rim of the image. A kernel for each
-    image is a matrix over its rows and one over its columns: products of those are
-    faster than a convolution for each image.
+    The original layer pads with black, which darkens the rim of the image. Here the
+    kernel of an image is one matrix over its rows and one over its columns: matrix
+    products are faster than a convolution for each image.
     """
 
     def _batch_augment(self, inputs):
@@ -123,7 +128,7 @@ class GaussianBlur(keras_cv.layers.RandomGaussianBlur):
         return {"images": tf.transpose(turned, (0, 2, 1, 3))}
 
     def _matrices(self, sigmas, kernel_size, size):
-        """The kernel of each sigma as a matrix over `size` pixels, `(N, size, size)`"""
+        """Return the kernel of each sigma as a matrix, `(N, size, size)`."""
         kernels = tf.vectorized_map(lambda x: self.get_kernel(x, kernel_size), sigmas)
         taps = _mirrored_taps(kernel_size, size).reshape(kernel_size, -1)
         return tf.reshape(tf.matmul(kernels, taps), (-1, size, size))
@@ -136,7 +141,7 @@ def _along_rows(images, matrices):
 
 
 def _mirrored_taps(kernel_size, size):
-    """Which pixel each tap reads, `(kernel_size, size, size)`: 1 at (tap, to, from)."""
+    """Return `(kernel_size, size, size)` with 1 where tap i of row j reads pixel k."""
     radius = kernel_size // 2
     source = np.pad(np.arange(size), radius, mode="reflect")
     source = np.stack([source[tap : tap + size] for tap in range(kernel_size)])
@@ -144,10 +149,10 @@ def _mirrored_taps(kernel_size, size):
 
 
 class Blend(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
-    """Blends with a degenerate version of the image, as torchvision and PIL do.
+    """Blend with a degenerate version of the image, as in torchvision and PIL.
 
-    KerasCV's own brightness adds instead of scaling, its contrast works channel by
-    channel, and its saturation scales S of HSV.
+    The layers of KerasCV compute something else: brightness adds instead of scaling,
+    contrast works channel by channel, and saturation scales the S of HSV.
     """
 
     def __init__(self, factor, degenerate, **kwargs):
@@ -164,16 +169,16 @@ class Blend(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
 
 
 class RandomApply(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
-    """Applies layers to each image with a probability, computing on whole batches.
+    """Application of layers to each image with a probability, on whole batches.
 
-    KerasCV's layer of this name maps a branch over single images instead.
+    The layer of this name in KerasCV maps a branch over single images instead.
     """
 
     def __init__(self, layers, rate, **kwargs):
         super().__init__(**kwargs)
         self.layers = layers
         self.rate = rate
-        # Else Keras calls the layers once more to build them, which draws.
+        # Otherwise Keras calls the layers once more to build them, which uses up draws.
         self.built = True
 
     def get_random_transformation_batch(self, batch_size, **kwargs):
@@ -187,15 +192,17 @@ class RandomApply(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
 
 
 def black(images):
+    """Return one black pixel for each image, `(N, 1, 1, 1)`."""
     return tf.zeros_like(images[:, :1, :1, :1])
 
 
 def gray(images):
-    """Luma of RGB, `(N, H, W, 1)`; the mean of the channels of anything else."""
+    """Return images in gray, `(N, H, W, 1)`: luma for RGB, else the channel mean."""
     if images.shape[-1] == 3:
         return tf.image.rgb_to_grayscale(images)
     return tf.reduce_mean(images, axis=-1, keepdims=True)
 
 
 def mean_gray(images):
+    """Return the mean gray of each image, `(N, 1, 1, 1)`."""
     return gray(tf.reduce_mean(images, axis=(1, 2), keepdims=True))

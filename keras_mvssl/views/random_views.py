@@ -1,4 +1,4 @@
-"""Views made on the accelerator, by any backend."""
+"""Random views made on the accelerator, with any backend."""
 
 import math
 from typing import Any
@@ -17,9 +17,9 @@ from keras_mvssl.views.augmentation import Augmentation
 from keras_mvssl.views.augmentation import check_channels
 from keras_mvssl.views.augmentation import check_views
 
-# What a view draws, in this order. All are drawn, needed or not, so that a change of
-# one strength leaves the others alone.
-DRAWS = (
+# Names of the random numbers of a view, in the order in which they are drawn. All are
+# drawn, needed or not, so that a change of one strength leaves the other numbers alone.
+DRAW_NAMES = (
     *("area", "aspect", "top", "left", "flip", "blur", "sigma", "jitter"),
     *("brightness", "contrast", "saturation", "hue", "grayscale", "solarize"),
 )
@@ -27,25 +27,26 @@ DRAWS = (
 
 @keras.saving.register_keras_serializable("keras_mvssl")
 class RandomViews(keras.layers.Layer):
-    """Turns images into V random views each, on the device that trains.
+    """Layer that makes V random views of each image, on the device that trains.
 
     Crop, antialiased resize, flip and blur are one matrix per axis of an image, and the
-    colour steps one matrix per view, so that a view takes a few matrix products. It
-    compiles under JAX and TensorFlow (XLA too) and runs on torch.
+    colour steps are one matrix per view, so that a view takes a few matrix products.
+    The layer compiles under JAX and TensorFlow (XLA too) and runs on torch.
 
-    Every image and every view draws its own parameters, as a function of (seed, step,
-    place in the batch of all devices, view), on one backend (with TensorFlow, XLA draws
-    other numbers). The step counts training calls, and is a weight: a model saved and
-    loaded in the middle of training goes on with the views that it would have drawn.
+    The parameters of a view are a function of (seed, step, place of the image in the
+    batch of all devices, view), on one backend; with TensorFlow, XLA draws other
+    numbers. The step counts training calls and is a weight of the layer: a model that
+    is saved and loaded in the middle of training continues with the views that it would
+    have drawn otherwise.
 
-    Where it differs from `KerasCVViews`, which follows the same `Augmentation` (means
-    and standard deviations of views agree within 2 % of the range, but for images of
-    strong colours that hue turns far): shrunk crops are antialiased; pixels are centred
-    at halves, as in `tf.image.resize`, so that a crop's rim is not cut by half a pixel;
-    hue turns RGB about the axis of grays, which keeps the mean of the channels, instead
-    of turning HSV, which keeps their maximum; colours are clipped once, after all
-    steps, and not rounded. Float32 under every dtype policy, by the matrix products of
-    the device, which on some accelerators round factors to TF32 or bfloat16.
+    `KerasCVViews` follows the same `Augmentation`. Means and standard deviations of the
+    views of both agree within 2 % of the range, except where hue turns strong colours
+    far. `RandomViews` differs in four points: shrunk crops are antialiased; pixels are
+    centred at halves, as in `tf.image.resize`, so that no half pixel is cut off the rim
+    of a crop; hue turns RGB about the axis of grays, which keeps the mean of the
+    channels, instead of turning HSV, which keeps their maximum; colours are clipped
+    once, after all steps, and not rounded. The layer computes in float32 under every
+    dtype policy, but some accelerators round factors of products to TF32 or bfloat16.
 
     Args:
         augmentation: An `Augmentation`.
@@ -54,26 +55,26 @@ class RandomViews(keras.layers.Layer):
 
     Call arguments:
         images: `(B, H, W, C)`, uint8 or float, in [0, 255].
-        step: Optional int scalar. Gives the views of that step of training, and leaves
-            the layer's own step alone.
-        offset: Optional int scalar. Place of `images[0]` in the whole batch, where it
-            is a part of one. Replicas of TensorFlow know theirs, others are at 0.
-        batch_size: int scalar. Size of that whole batch. Defaults to `offset + B`, or
-            to the rows of all replicas.
-        training: Whether to draw views. If not, and without a step, there is one view
-            of each image: the whole of it, resized. In tf.data, give the step.
+        step: Optional int scalar. Step of training whose views to make; the step that
+            the layer counts is left alone. Pass the step in tf.data.
+        offset: Optional int scalar. Place of `images[0]` in the whole batch, if
+            `images` is only a part of the batch. Defaults to the place of the replica
+            with TensorFlow, and to 0 otherwise.
+        batch_size: int scalar. Size of the whole batch. Defaults to `offset + B`, or
+            to the number of rows of all replicas.
+        training: bool. True draws views. False, without a step, gives one view of each
+            image: the whole image, resized.
 
     Returns:
-        float32 views `(B, V, h, w, C)` in [0, 255]; `(B, 1, h, w, C)` when inactive.
+        float32 views `(B, V, h, w, C)` in [0, 255]; `(B, 1, h, w, C)` if not drawn.
 
     Raises:
         ValueError: For fewer than two views, images that are not of rank 4, colour
             steps on images that do not have three channels, images outside [0, 255]
-            (where values are known: not in compiled code), or use in `tf.data` under
-            another backend than TensorFlow.
+            (not checked in compiled code, where values are unknown), or use in
+            `tf.data` with another backend than TensorFlow.
 
     Example:
-
     ```python
     augmentation = keras_mvssl.views.Augmentation.preset("cifar10")
     views = keras_mvssl.views.RandomViews(augmentation, views=4)
@@ -82,7 +83,7 @@ class RandomViews(keras.layers.Layer):
     model.fit(images, batch_size=256, epochs=10)  # images (N, 32, 32, 3)
     ```
 
-    To see them, or with TensorFlow in tf.data, call it with a step:
+    To look at views, or in tf.data with TensorFlow, call the layer with a step:
 
     ```python
     drawn = views(images[:8], step=0)  # (8, 4, 32, 32, 3)
@@ -102,7 +103,7 @@ class RandomViews(keras.layers.Layer):
         self.augmentation = augmentation
         self.views = views
         self.seed = seed
-        # Near seeds must not give near states: torch adds seed and step.
+        # Similar seeds must not give similar states, because torch adds seed and step.
         self._mixed_seed = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
         self._seed_dtype = keras.random.SeedGenerator(0).state.dtype
         self.step = self.add_weight(
@@ -118,8 +119,8 @@ class RandomViews(keras.layers.Layer):
     def __call__(self, images, step=None, offset=None, batch_size=None, training=None):
         _backend.refuse_foreign_graph(
             images,
-            "`RandomViews` computes on the backend, which tf.data cannot call unless "
-            "that is TensorFlow. Give it to `MultiViewModel(views=...)`, or use "
+            "`RandomViews` computes with the Keras backend, and tf.data can call no "
+            "backend but TensorFlow. Use `MultiViewModel(views=...)`, or use "
             "`KerasCVViews` in tf.data.",
         )
         return super().__call__(
@@ -141,41 +142,43 @@ class RandomViews(keras.layers.Layer):
         return self._augment(ops.cast(images, "float32"), parameters)
 
     def draw(self, step, count, offset=0, batch_size=None):
-        """The parameters of the views of one step.
+        """Draw the parameters of the views of one step.
 
         Args:
-            step: int scalar.
-            count: int. Images.
-            offset, batch_size: As of the layer.
+            step: int scalar. Step of training.
+            count: int. Number of images.
+            offset: int scalar. Place of the first image in the whole batch.
+            batch_size: int scalar. Size of the whole batch. Defaults to
+                `offset + count`.
 
         Returns:
-            A dict of tensors `(count, V)`: `area` (a share of the image), `aspect`,
-            `top` and `left` (shares of what the crop leaves), `sigma` (pixels of the
-            view), `brightness`, `contrast`, `saturation` (factors), `hue` (a fraction
-            of the circle), and bools `flip`, `blur`, `jitter`, `grayscale`, `solarize`.
+            A dict of tensors `(count, V)`: `area` (share of the image), `aspect`, `top`
+            and `left` (shares of the margin around the crop), `sigma` (in pixels of the
+            view), `brightness`, `contrast`, `saturation` (factors), `hue` (fraction of
+            the circle), and bools `flip`, `blur`, `jitter`, `grayscale`, `solarize`.
         """
         if batch_size is None:
             batch_size = offset + count
         places = offset, count, batch_size
-        known = all(isinstance(x, int) for x in places)
-        if known and not 0 <= offset <= batch_size - count:
+        are_known = all(isinstance(x, int) for x in places)
+        if are_known and not 0 <= offset <= batch_size - count:
             raise ValueError(
                 f"The {count} images must lie within the whole batch. "
                 f"Received: offset={offset}, batch_size={batch_size}"
             )
         key = ops.stack([ops.cast(x, "int32") for x in (self._mixed_seed, step)])
         uniform = keras.random.uniform(
-            (batch_size, self.views, len(DRAWS)),
-            seed=_Key(ops.cast(key, self._seed_dtype)),
+            (batch_size, self.views, len(DRAW_NAMES)),
+            seed=_GivenSeed(ops.cast(key, self._seed_dtype)),
             dtype="float32",
         )
         if not isinstance(offset, int) or offset:
             uniform = ops.slice(
-                uniform, (offset, 0, 0), (count, self.views, len(DRAWS))
+                uniform, (offset, 0, 0), (count, self.views, len(DRAW_NAMES))
             )
         elif batch_size is not count:
             uniform = uniform[:count]
-        draws = dict(zip(DRAWS, ops.unstack(uniform, axis=-1), strict=True))
+        draws = dict(zip(DRAW_NAMES, ops.unstack(uniform, axis=-1), strict=True))
         a = self.augmentation
         ranges = {
             "area": a.crop_area,
@@ -195,53 +198,28 @@ class RandomViews(keras.layers.Layer):
 
     def _augment(self, images, draws):
         a = self.augmentation
-        rows, columns = self._matrices(images, draws)
+        rows, columns = resampling.view_matrices(a, draws, images.shape[1:3])
         images = ops.transpose(images, (0, 2, 3, 1))
-        # Colours mix within the crop, with which they commute.
+        # Colours are mixed between the two halves of the crop: the steps commute.
         strips = resampling.resample_columns(images, columns)
         if a.changes_color:
             gray = color.mean_gray(images, columns, rows)
             gain, offset = color.color_map(a, draws, gray, images.shape[2])
             if len(gain.shape) == 4:
-                strips = color.mix(gain, strips)
+                strips = color.mix_channels(gain, strips)
             else:
-                strips = _per_view(gain) * strips
+                strips = _to_view_rank(gain) * strips
         views = resampling.resample_rows(strips, rows)
         if a.changes_color:
-            views = views + _per_view(offset)
+            views = views + _to_view_rank(offset)
         views = ops.clip(views, 0.0, 255.0)
         if a.solarize:
-            inverted = ops.logical_and(_per_view(draws["solarize"]), views >= 128.0)
+            inverted = ops.logical_and(_to_view_rank(draws["solarize"]), views >= 128.0)
             views = ops.where(inverted, 255.0 - views, views)
         return views
 
-    def _matrices(self, images, draws):
-        """Over rows, `(B, V, h, H)`, and over columns, `(B, V, w, W)`."""
-        a, aspect = self.augmentation, draws["aspect"]
-        flip = draws["flip"] if a.flip else None
-        matrices = []
-        for axis, place, relative, mirror in (
-            (0, draws["top"], 1.0 / aspect, None),
-            (1, draws["left"], aspect, flip),
-        ):
-            size, output_size = images.shape[1 + axis], a.size[axis]
-            share = ops.minimum(ops.sqrt(draws["area"] * relative), 1.0)
-            start, length = place * (1.0 - share) * size, share * size
-            matrices.append(
-                resampling.crop_matrix(start, length, size, output_size, mirror)
-            )
-        if a.blur:
-            blurs = {
-                side: resampling.blur_matrix(
-                    draws["sigma"], draws["blur"], a.blur_radius, side
-                )
-                for side in set(a.size)
-            }
-            matrices = [ops.matmul(blurs[x.shape[2]], x) for x in matrices]
-        return matrices
-
     def _clean(self, images):
-        """One view of each image: all of it, resized."""
+        """Return one view of each image: the whole image, resized."""
         images = ops.expand_dims(ops.cast(images, "float32"), 1)
         if images.shape[2:4] == self.augmentation.size:
             return images
@@ -251,7 +229,7 @@ class RandomViews(keras.layers.Layer):
                 images.shape[2:4], self.augmentation.size, strict=True
             )
         )
-        # Not as random ones: the matrices are the same for all.
+        # All images share these matrices, unlike in random views.
         views = ops.matmul(columns[..., None, :, :], images)  # (B, 1, H, w, C)
         views = ops.swapaxes(ops.matmul(rows, ops.swapaxes(views, 2, 3)), 2, 3)
         return ops.clip(views, 0.0, 255.0)
@@ -268,11 +246,11 @@ class RandomViews(keras.layers.Layer):
             low, high = float(ops.min(images)), float(ops.max(images))
             if low < high:
                 check_pixels(np.array([low, high]))
-            else:  # Keras builds models on torch with images of ones.
+            else:  # Keras passes images of ones to build models on torch.
                 check_range(low, high)
 
     def compute_output_shape(self, input_shape, **kwargs):
-        # One view or V, as it is called.
+        # The number of views is 1 or V, depending on the call.
         return (input_shape[0], None, *self.augmentation.size, input_shape[-1])
 
     def get_config(self):
@@ -292,19 +270,19 @@ class RandomViews(keras.layers.Layer):
         return cls(**config)
 
 
-class _Key(keras.random.SeedGenerator):
-    """A seed for `keras.random` that is told its two numbers."""
+class _GivenSeed(keras.random.SeedGenerator):
+    """Seed for `keras.random` that consists of two given numbers."""
 
     def __init__(self, numbers):
-        self._numbers = numbers  # and no variable
+        self._numbers = numbers  # The parent would create a variable.
 
     def next(self, ordered=True):
         del ordered
         return self._numbers
 
 
-def _per_view(x):
-    """`(B, V)` to the rank of views."""
+def _to_view_rank(x):
+    """Append three axes to `(B, V)`, so that it broadcasts with views."""
     for _ in range(3):
         x = ops.expand_dims(x, -1)
     return x

@@ -1,24 +1,25 @@
-"""Views per second against devices, and what they exchange: measured, and on paper.
+"""Views per second against devices, and the bytes that devices exchange.
 
     python recipes/benchmarks/scaling.py --devices=1,2,4 --out=scaling
 
-Each number of devices trains in processes of its own: a tiny ResNet on `RandomViews`,
-with the same batch in all. On a CPU the devices share its cores, so that this shows the
-cost of the exchange, not a gain. Below it, for `--plan_devices` devices with
-`--bandwidth` GB/s each, the bytes that each device sends in a step and the seconds they
-take, if nothing is hidden behind computation. A ring sends (N-1)/N of what is gathered,
-and twice that of what is summed.
+The first table is measured. Each number of devices trains in processes of its own: a
+tiny ResNet on `RandomViews`, with the same batch in all. On a CPU the devices share its
+cores, so the table shows the cost of the exchange, not a gain. The second table is
+computed: for `--plan_devices` devices with `--bandwidth` GB/s each, the bytes that each
+device sends in a step and the seconds that sending takes, if none of it is hidden
+behind computation. A ring of N devices sends (N-1)/N of the numbers that are gathered,
+and twice that share of the numbers that are summed.
 
 - Projections are gathered, and their gradients scattered back: 2 B·V·D numbers at the
-  price of a gathering, so that any loss is exact. In feature space, `pairing="mean"`
-  could instead sum D x D correlations, D² numbers at the price of a sum, and nothing on
-  the way back: less where D < B·V. That is not built; the table shows what it saves.
-- Gradients: as many numbers as the network has weights, summed.
-- Batch normalisation: two means forward, two backward, of each channel, summed.
+  price of gathering. Any loss is then exact. In feature space, `pairing="mean"` could
+  instead sum D x D correlations, D² numbers at the price of a sum, and send nothing on
+  the way back: less where D < B·V. That is not built; the table shows what it would
+  send.
+- Gradients are summed: as many numbers as the network has weights.
+- Batch normalisation sums two means forward and two backward for each channel.
 """
 
 import json
-import pathlib
 import subprocess
 import sys
 import time
@@ -29,8 +30,6 @@ from absl import app
 from absl import flags
 
 import keras_mvssl as mv
-from keras_mvssl import distribution
-from keras_mvssl.training import results as records
 
 DEVICES = flags.DEFINE_list(
     "devices", ["1", "2", "4"], "Numbers of devices to measure."
@@ -38,21 +37,30 @@ DEVICES = flags.DEFINE_list(
 BATCH = flags.DEFINE_integer("batch_size", 256, "Images B in a batch of all devices.")
 VIEWS = flags.DEFINE_integer("views", 4, "Views V.")
 DIM = flags.DEFINE_integer("projector_dim", 256, "Features D of the projector.")
-STEPS = flags.DEFINE_integer("steps", 8, "Steps to time, after two.")
-PLAN_DEVICES = flags.DEFINE_integer("plan_devices", 256, "Devices of the plan.")
-PLAN_BATCH = flags.DEFINE_integer("plan_batch_size", 4096, "B of the plan.")
+STEPS = flags.DEFINE_integer("steps", 8, "Steps that are timed, after two others.")
+PLAN_DEVICES = flags.DEFINE_integer("plan_devices", 256, "Devices of the second table.")
+PLAN_BATCH = flags.DEFINE_integer(
+    "plan_batch_size", 4096, "Images B of the second table."
+)
 BANDWIDTH = flags.DEFINE_float(
-    "bandwidth", 25.0, "GB/s that a device sends, in the plan."
+    "bandwidth", 25.0, "GB/s that a device sends, in the second table."
 )
 OUT = flags.DEFINE_string("out", None, "Path for results, without .json.")
-CHILD = flags.DEFINE_integer("child", None, "Measures this many devices; for itself.")
+CHILD = flags.DEFINE_integer(
+    "child",
+    None,
+    "Devices that this process measures; the script sets it in the processes that it "
+    "starts.",
+)
 
-BYTES = 4  # of a float32
+FLOAT32_BYTES = 4
+# A column of the second table that is not part of its sum.
+ALTERNATIVE = "correlations instead"
 
 
 def measure(devices):
-    """Trains on some devices and prints views per second, in the first process."""
-    distribution.data_parallel(devices)
+    """Train on some devices, and print views per second in the first process."""
+    mv.distribution.data_parallel(devices)
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (2 * BATCH.value, 32, 32, 3), dtype="uint8")
@@ -66,7 +74,7 @@ def measure(devices):
     start = time.perf_counter()
     model.fit(stream, steps_per_epoch=STEPS.value, verbose=0)
     seconds = time.perf_counter() - start
-    if distribution.is_chief():
+    if mv.distribution.is_chief():
         rate = STEPS.value * BATCH.value * VIEWS.value / seconds
         sent = exchanged(model, devices, BATCH.value)
         row = {"devices": devices, "views_per_second": round(rate, 1), **sent}
@@ -74,25 +82,33 @@ def measure(devices):
 
 
 def exchanged(model, devices, batch_size):
-    """Bytes that each of some devices sends in a step of a model."""
-    ring = (devices - 1) / devices * BYTES
+    """Compute the bytes that each of some devices sends in a step of a model."""
+    ring = (devices - 1) / devices * FLOAT32_BYTES
     dim = model.projector.output_shape[-1]
     channels = sum(
         layer.moving_mean.shape[0]
-        for layer in model._flatten_layers()
+        for layer in layers_of(model)
         if isinstance(layer, keras.layers.BatchNormalization)
     )
     weights = sum(int(np.prod(w.shape)) for w in model.trainable_variables)
     return {
         "projections": round(ring * 2 * batch_size * VIEWS.value * dim),
-        "correlations instead": round(2 * ring * dim**2),
+        ALTERNATIVE: round(2 * ring * dim**2),
         "gradients": round(2 * ring * weights),
         "batch normalisation": round(2 * ring * 4 * channels),
     }
 
 
+def layers_of(model):
+    """List the layers of a model, with those of the models in it."""
+    layers = []
+    for layer in model.layers:
+        layers += layers_of(layer) if hasattr(layer, "layers") else [layer]
+    return layers
+
+
 def plan():
-    """What `--plan_devices` devices would send with networks and projectors of use."""
+    """Compute what `--plan_devices` devices send, in rows for usual networks."""
     rows = []
     for name, make in (
         ("ResNet-18", mv.models.ResNet18),
@@ -104,15 +120,14 @@ def plan():
             model = mv.MultiViewModel(encoder, projector)
             sent = exchanged(model, PLAN_DEVICES.value, PLAN_BATCH.value)
             row = {"encoder": name, "projector_dim": dim, **sent}
-            kept = [
-                size for name, size in sent.items() if name != "correlations instead"
-            ]
-            row["seconds"] = round(sum(kept) / (BANDWIDTH.value * 1e9), 5)
+            total = sum(size for name, size in sent.items() if name != ALTERNATIVE)
+            row["seconds"] = round(total / (BANDWIDTH.value * 1e9), 5)
             rows.append(row)
     return rows
 
 
 def show(rows):
+    """Print rows of results, bytes in MB."""
     for row in rows:
         cells = (
             f"{name} {value / 1e6:,.1f} MB"
@@ -124,6 +139,7 @@ def show(rows):
 
 
 def main(argv):
+    """Measure each number of devices in processes of its own, and print both tables."""
     if argv[1:]:
         raise app.UsageError(f"These are not flags: {argv[1:]}")
     if CHILD.value:
@@ -147,8 +163,7 @@ def main(argv):
     show(planned)
     if OUT.value:
         result = {
-            **records.provenance(),
-            "device": distribution.device_name(),
+            **mv.training.provenance(),
             "batch_size": BATCH.value,
             "views": VIEWS.value,
             "projector_dim": DIM.value,
@@ -160,7 +175,7 @@ def main(argv):
                 "rows": planned,
             },
         }
-        records.write_json(pathlib.Path(f"{OUT.value}.json"), result)
+        mv.training.write_json(f"{OUT.value}.json", result)
 
 
 if __name__ == "__main__":

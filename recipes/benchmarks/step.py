@@ -1,24 +1,22 @@
-"""How much of a training step is the encoder.
+"""Share of a training step that the encoder takes.
 
     python recipes/benchmarks/step.py --out=step
 
-The bare encoder (forward and backward on B·V ready-made views, nothing else) beside
-whole training steps, those of `MultiViewModel.fit`: with ready-made views (projector,
-loss and optimizer on top of the encoder), with views made on the device by
+The script times the bare encoder (forward and backward on B·V ready-made views, nothing
+else) beside whole training steps of `MultiViewModel.fit`: with ready-made views
+(projector, loss and optimizer on top of the encoder), with views made on the device by
 `RandomViews`, and with `KerasCVViews` in tf.data. A share is the views per second of a
-step over those of the bare encoder; data wait is the part of a step with `KerasCVViews`
-that one with ready-made views does not take. All of a row are timed in turn, and the
-fastest round of each counts. On an accelerator, one more column leaves the statistics
-of the loss to the precision that the backend multiplies in; on PyTorch, one leaves
-batch normalisation to Keras. With --rounds=2 and TensorFlow, 9 minutes on two CPU
-cores.
+step divided by those of the bare encoder; data wait is the part of a step with
+`KerasCVViews` that a step with ready-made views does not take. All steps of a row are
+timed in turn, and the fastest round of each counts. On an accelerator, one more column
+takes the matrix products of the loss at the precision of the backend; on PyTorch, one
+more leaves batch normalisation to Keras. With --rounds=2 and TensorFlow, the script
+takes 9 minutes on two CPU cores.
 """
 
-import contextlib
 import importlib.util
 import pathlib
 import time
-from unittest import mock
 
 import keras
 import matplotlib
@@ -26,10 +24,10 @@ import numpy as np
 from absl import app
 from absl import flags
 from keras import ops
+from step_variants import RoundedBarlowTwins
+from step_variants import with_stock_normalization
 
 import keras_mvssl as mv
-from keras_mvssl import distribution
-from keras_mvssl.training import results as records
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -40,23 +38,26 @@ ENCODERS = {
 }
 BACKBONES = flags.DEFINE_list("backbones", [*ENCODERS], "Encoders.")
 BATCH = flags.DEFINE_list("batch_sizes", ["256", "32"], "Images B for each encoder.")
-PROJECTOR = flags.DEFINE_list("projector_dims", ["128", "256"], "D for each encoder.")
+PROJECTOR = flags.DEFINE_list(
+    "projector_dims", ["128", "256"], "Features D for each encoder."
+)
 VIEWS = flags.DEFINE_list("views", ["2", "4", "8"], "Numbers of views V.")
 SIZE = flags.DEFINE_integer("size", 32, "Pixels of images and views.")
 PRECISION = flags.DEFINE_enum(
-    "precision", "float32", ["float32", "bfloat16", "float16"], "Of layers."
+    "precision", "float32", ["float32", "bfloat16", "float16"], "Precision of layers."
 )
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings of each, of which the best counts.")
-SECONDS = flags.DEFINE_float("seconds", 2.0, "Of a timing, about.")
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings of each step; the fastest counts.")
+SECONDS = flags.DEFINE_float("seconds", 2.0, "Seconds that a timing takes, about.")
 OUT = flags.DEFINE_string("out", None, "Path for results, without .json and .png.")
 
-STEPS = "ready views", "RandomViews", "KerasCVViews", "own precision", "Keras' norm"
+# Columns of the table: kinds of training steps.
+COLUMNS = "ready views", "RandomViews", "KerasCVViews", "own precision", "Keras' norm"
 
 
 def bare_step(encoder, views):
-    """A function that runs the encoder on views forward and backward.
+    """Return a function that runs the encoder on views forward and backward.
 
-    It returns a tensor that comes last, to wait for.
+    The function returns the tensor that is computed last, to wait for.
     """
     backend = keras.backend.backend()
     if backend == "jax":
@@ -82,8 +83,9 @@ def bare_step(encoder, views):
             return tape.gradient(value, encoder.trainable_variables)
 
         return lambda: step()[0]
-    # As training lets it.
-    distribution.fuse_batch_normalization(encoder)
+    # Compiling fuses the batch normalisation of the encoder, as in training.
+    projector = mv.models.Projector(encoder.output_shape[-1])
+    mv.MultiViewModel(encoder, projector).compile()
 
     def step():
         encoder.zero_grad()
@@ -94,8 +96,12 @@ def bare_step(encoder, views):
     return step
 
 
-class Ready(keras.utils.PyDataset):
-    """One batch of views on the device, over and over."""
+class ReadyViews(keras.utils.PyDataset):
+    """One batch of views on the device, over and over.
+
+    Args:
+        views: The views.
+    """
 
     num_batches = None
 
@@ -107,8 +113,8 @@ class Ready(keras.utils.PyDataset):
         return (self.views,)
 
 
-class Clock(keras.callbacks.Callback):
-    """Seconds of the last epoch."""
+class EpochTimer(keras.callbacks.Callback):
+    """Callback that measures the seconds of the last epoch."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.start = time.perf_counter()
@@ -117,42 +123,42 @@ class Clock(keras.callbacks.Callback):
         self.seconds = time.perf_counter() - self.start
 
 
-def whole_step(backbone, dim, layer, stream, **patches):
-    """A function `steps -> seconds` of training with `fit`.
+def whole_step(backbone, dim, layer, stream, loss=None, is_stock=False):
+    """Return a function of a number of steps, to the seconds of training with `fit`.
 
-    `patches` replace functions of `keras_mvssl.distribution`.
+    Args:
+        backbone: Name in `ENCODERS`.
+        dim: Features D of the projector.
+        layer: `RandomViews` of the model, or None.
+        stream: The data for `fit`.
+        loss: The loss; by default Barlow Twins.
+        is_stock: Whether batch normalisation is left to Keras.
     """
     encoder = ENCODERS[backbone]((SIZE.value, SIZE.value, 3))
     projector = mv.models.Projector(encoder.output_shape[-1], dim)
+    if is_stock:
+        encoder, projector = map(with_stock_normalization, (encoder, projector))
     model = mv.MultiViewModel(encoder, projector, layer)
-    with patched(patches):
-        model.compile("adamw", loss=mv.losses.BarlowTwins())
-    clock = Clock()
+    model.compile("adamw", loss=loss or mv.losses.BarlowTwins())
+    timer = EpochTimer()
 
     def seconds(steps):
-        # The first epoch fills the pipeline.
-        with patched(patches):
-            model.fit(
-                stream,
-                epochs=2,
-                steps_per_epoch=steps,
-                shuffle=False,
-                verbose=0,
-                callbacks=[clock],
-            )
-        return clock.seconds
+        # The first epoch fills the pipeline, the second is timed.
+        model.fit(
+            stream,
+            epochs=2,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=[timer],
+        )
+        return timer.seconds
 
     return seconds
 
 
-def patched(functions):
-    if not functions:
-        return contextlib.nullcontext()
-    return mock.patch.multiple(distribution, **functions)
-
-
 def measure(backbone, batch_size, dim, views):
-    """Views per second of each."""
+    """Measure the views per second of each kind of step, in a row of results."""
     size = SIZE.value
     augmentation = mv.views.Augmentation(size=size, hue=0.1)
     rng = np.random.default_rng(0)
@@ -171,47 +177,40 @@ def measure(backbone, batch_size, dim, views):
         return time.perf_counter() - start
 
     batches = mv.data.batches(images, batch_size)
+    ready_views = ReadyViews(ready)
     functions = {
         "encoder": bare_seconds,
-        "ready views": whole_step(backbone, dim, None, Ready(ready)),
+        "ready views": whole_step(backbone, dim, None, ready_views),
         "RandomViews": whole_step(backbone, dim, layer, batches),
     }
     if importlib.util.find_spec("tensorflow"):
         make = mv.views.KerasCVViews(augmentation, views)
         stream = mv.data.multiview(images, make, batch_size)
         functions["KerasCVViews"] = whole_step(backbone, dim, None, stream)
-    if distribution.device_name() != "cpu":
+    if mv.training.provenance()["device"] != "cpu":
         functions["own precision"] = whole_step(
-            backbone, dim, None, Ready(ready), matmul=ops.matmul
+            backbone, dim, None, ready_views, RoundedBarlowTwins(batch_size)
         )
     if keras.backend.backend() == "torch":
         functions["Keras' norm"] = whole_step(
-            backbone,
-            dim,
-            None,
-            Ready(ready),
-            fuse_batch_normalization=lambda model: None,
+            backbone, dim, None, ready_views, is_stock=True
         )
     steps = max(2, round(SECONDS.value / bare_seconds(3) * 3))
     best = dict.fromkeys(functions, 0.0)
     for round_ in range(ROUNDS.value + 1):
         for name, seconds in functions.items():
             took = seconds(steps if round_ else 1)
-            if round_:  # The first compiles.
+            if round_:  # The first round compiles.
                 best[name] = max(best[name], steps * batch_size * views / took)
-    row = {
-        "backbone": backbone,
-        "batch_size": batch_size,
-        "projector_dim": dim,
-        "views": views,
-        **best,
-    }
+    row = {"backbone": backbone, "batch_size": batch_size, "projector_dim": dim}
+    row |= {"views": views, **best}
     if "KerasCVViews" in best:
         row["data wait"] = 1.0 - best["KerasCVViews"] / best["ready views"]
     return row
 
 
 def plot(rows, path):
+    """Draw the share of each kind of step against views."""
     backbones = [x for x in ENCODERS if x in {row["backbone"] for row in rows}]
     figure, axes = plt.subplots(
         1,
@@ -223,7 +222,7 @@ def plot(rows, path):
     )
     for axis, backbone in zip(axes[0], backbones, strict=True):
         kept = [row for row in rows if row["backbone"] == backbone]
-        for name in STEPS:
+        for name in COLUMNS:
             if name in kept[0]:
                 axis.plot(
                     [row["views"] for row in kept],
@@ -241,31 +240,30 @@ def plot(rows, path):
         axis.set_xticks([row["views"] for row in kept])
         axis.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8, loc="lower left")
-    figure.suptitle(
-        f"A training step, {keras.backend.backend()} on {distribution.device_name()}"
-    )
+    device = mv.training.provenance()["device"]
+    figure.suptitle(f"A training step, {keras.backend.backend()} on {device}")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
 def write(rows):
-    """What is known so far, where it is wanted."""
+    """Write the rows so far, where `--out` is given."""
     if not OUT.value:
         return
     path = pathlib.Path(OUT.value)
     result = {
-        **records.provenance(),
-        "device": distribution.device_name(),
+        **mv.training.provenance(),
         "precision": PRECISION.value,
         "rows": rows,
     }
-    records.write_json(path.with_suffix(".json"), result)
+    mv.training.write_json(path.with_suffix(".json"), result)
     plot(rows, path.with_suffix(".png"))
 
 
 def main(argv):
+    """Measure all rows, and print and write them as they come."""
     del argv
-    distribution.keep_freed_memory()
+    mv.distribution.keep_freed_memory()
     lists = BACKBONES.value, BATCH.value, PROJECTOR.value
     if len({len(x) for x in lists}) > 1:
         raise app.UsageError(
@@ -275,7 +273,7 @@ def main(argv):
     if PRECISION.value != "float32":
         keras.config.set_dtype_policy(f"mixed_{PRECISION.value}")
     header = f"{'encoder':>10}{'B':>5}{'V':>3}{'views/s of the encoder':>24}"
-    print(header + "".join(f"{name:>15}" for name in STEPS) + f"{'data wait':>11}")
+    print(header + "".join(f"{name:>15}" for name in COLUMNS) + f"{'data wait':>11}")
     rows = []
     for backbone, batch_size, dim in zip(*lists, strict=True):
         for views in map(int, VIEWS.value):
@@ -283,7 +281,7 @@ def main(argv):
             rows.append(row)
             shares = [
                 f"{row[name] / row['encoder']:>15.1%}" if name in row else f"{'-':>15}"
-                for name in STEPS
+                for name in COLUMNS
             ]
             wait = f"{row['data wait']:>11.1%}" if "data wait" in row else ""
             print(

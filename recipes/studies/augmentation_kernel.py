@@ -1,17 +1,19 @@
-"""What the objectives learn: the top eigenfunctions of the augmentation kernel.
+"""Principal angles between learned features and the augmentation kernel's functions.
 
     python recipes/studies/augmentation_kernel.py
 
 Images are points of a small plane, and the views of an image are the point itself and
-some near it, so that the kernel (eq. 3 of the paper: how much more often than by chance
-two views come from one image) and its eigenfunctions can be computed exactly. Features
-are free: a table with a row for each view, trained by Keras on all views of all images
-at once. Theorem 3.1 says that their span is that of the top eigenfunctions. Measured
-are the principal angles between the two spans over training, for each objective: the
-reformulated loss finds the span itself (0.001 rad); Barlow Twins (0.06 rad with the
-mean view, 0.16 with all pairs) and VICReg (0.24) come near it.
+some points near it. The kernel (eq. 3 of the paper: how much more often than by chance
+two views come from one image) and its eigenfunctions can then be computed exactly.
+Features are free: a table with a row for each view, trained by Keras on all views of
+all images at once. Theorem 3.1 says that they span the same space as the top
+eigenfunctions. The study measures the principal angles between the two spaces over
+training, for each objective: the reformulated loss finds the space itself (0.001 rad);
+Barlow Twins (0.06 rad with the mean view, 0.16 with all pairs) and VICReg (0.24) come
+near it.
 
-Writes a picture and a table. About 2 minutes on two CPU cores, with TensorFlow.
+The script writes a picture and a table, in about 2 minutes on two CPU cores with
+TensorFlow.
 """
 
 import csv
@@ -35,7 +37,8 @@ OUT = flags.DEFINE_string(
 )
 SEED = flags.DEFINE_integer("seed", 0, "Seed of points, views and features.")
 
-IMAGES, VIEWS, STEPS, EVERY = 120, 6, 3000, 50
+IMAGES, VIEWS, STEPS = 120, 6, 3000
+LOG_INTERVAL = 50  # steps between measurements
 OBJECTIVES = {
     "Reformulated, β = 2": ReformulatedSSL(2.0),
     "Barlow Twins (mean), β = 1": BarlowTwins(1.0),
@@ -45,7 +48,11 @@ OBJECTIVES = {
 
 
 def augmentation_graph(rng):
-    """Places `(N, 2)`, and the views of each image as numbers of places `(N, V)`."""
+    """Draw places `(N, 2)`, and the views of each image as indices of places `(N, V)`.
+
+    Args:
+        rng: `numpy.random.Generator`.
+    """
     places = rng.uniform(size=(IMAGES, 2)) * (2.2, 1.0)
     distance = np.linalg.norm(places[:, None] - places[None], axis=-1)
     noisy = distance - 0.05 * rng.gumbel(size=distance.shape)
@@ -54,7 +61,11 @@ def augmentation_graph(rng):
 
 
 def augmentation_kernel(graph):
-    """The kernel, its eigenvalues and eigenfunctions, and p(view)."""
+    """Compute the kernel, its eigenvalues and eigenfunctions, and p(view).
+
+    Args:
+        graph: Views of each image, indices of places `(N, V)`.
+    """
     share = np.zeros((IMAGES, IMAGES))  # p(view | image)
     np.put_along_axis(share, graph, 1 / VIEWS, axis=1)
     p = share.mean(axis=0)
@@ -67,7 +78,13 @@ def augmentation_kernel(graph):
 
 
 def principal_angles(f, g, p):
-    """Angles in radians between the spans of two sets of functions on the views."""
+    """Compute the angles, in radians, between the spans of two sets of functions.
+
+    Args:
+        f: Functions on the views, `(N, functions)`.
+        g: Other functions, `(N, functions)`.
+        p: Probability of each view, `(N,)`.
+    """
     bases = []
     for functions in (f, g):
         functions = functions - p @ functions
@@ -77,7 +94,15 @@ def principal_angles(f, g, p):
 
 
 class Angles(keras.callbacks.Callback):
-    """Principal angles to the exact eigenfunctions, every so many steps."""
+    """Callback that measures the principal angles to the exact eigenfunctions.
+
+    Args:
+        exact: The eigenfunctions.
+        p: Probability of each view.
+
+    Attributes:
+        trace: Rows `(step, angle, ...)`, one for each epoch of `LOG_INTERVAL` steps.
+    """
 
     def __init__(self, exact, p):
         super().__init__()
@@ -87,22 +112,23 @@ class Angles(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         table = np.asarray(self.model.layers[0].get_weights()[0])
         angles = principal_angles(table, self.exact, self.p)
-        self.trace.append(((epoch + 1) * EVERY, *angles))
+        self.trace.append(((epoch + 1) * LOG_INTERVAL, *angles))
 
 
 def learn(loss, graph, dim, callback):
-    """Features `(N, dim)` that gradient descent finds."""
+    """Train features `(N, dim)` by gradient descent."""
     keras.utils.set_random_seed(SEED.value)
     model = keras.Sequential(
         [keras.Input((VIEWS,), dtype="int32"), keras.layers.Embedding(IMAGES, dim)]
     )
     schedule = keras.optimizers.schedules.CosineDecay(0.03, STEPS)
     model.compile(keras.optimizers.Adam(schedule), loss)
+    batches = np.tile(graph, (LOG_INTERVAL, 1))  # the same at every step
     model.fit(
-        np.tile(graph, (EVERY, 1)),  # The same whole batch at every step.
-        np.tile(graph, (EVERY, 1)),  # Keras wants targets; the losses ignore them.
+        batches,
+        batches,  # Keras wants targets; the losses ignore them.
         batch_size=len(graph),
-        epochs=STEPS // EVERY,
+        epochs=STEPS // LOG_INTERVAL,
         shuffle=False,
         verbose=0,
         callbacks=[callback],
@@ -111,7 +137,7 @@ def learn(loss, graph, dim, callback):
 
 
 def aligned(learned, exact, p):
-    """Learned features in the basis of their span that is nearest to the exact ones."""
+    """Turn learned features to the basis of their span nearest to the exact ones."""
     learned = learned - p @ learned
     basis = np.linalg.qr(np.sqrt(p)[:, None] * learned)[0]
     u, _, v = np.linalg.svd(basis.T @ (np.sqrt(p)[:, None] * exact))
@@ -119,6 +145,7 @@ def aligned(learned, exact, p):
 
 
 def main(argv):
+    """Train with each objective, and write the picture and the table."""
     del argv
     places, graph = augmentation_graph(np.random.default_rng(SEED.value))
     kernel, values, functions, p = augmentation_kernel(graph)

@@ -1,12 +1,12 @@
-"""How features are learned, one after another, at weak and at strong orthogonality.
+"""Dynamics of features that are learned, at weak and at strong orthogonality.
 
     python recipes/studies/feature_dynamics.py
 
 Four clouds of points in the plane differ much along one axis and less along another; a
-view of a point is the point and some noise. Two features are learned, at a small and at
-a large β. At the small one, both turn to the first axis and stay there for long: the
-second singular value of the features stays small, in the linear network at zero. At the
-large one they part at once.
+view of a point is the point plus noise. Two features are learned, at a small and at a
+large β. At the small β, both turn to the first axis and stay there for long: the second
+singular value of the features stays small, in the linear network at zero. At the large
+β the two features part at once.
 
 The linear network follows the paper's Theorem 3.2: gradient descent on
 Σₚ (Cₚₚ - 1)² + β Σ_{p≠q} Cₚq² with C = W T Wᵀ, T the covariance between two views. On
@@ -14,8 +14,9 @@ the plateau where both features are the first, the second grows as exp(r t) with
 r = 8 η β λ₂ / (1 + β), so that the time to it is proportional to (1 + β) / (β λ₂).
 The other network has a hidden layer and is trained by Keras with `losses.BarlowTwins`.
 
-Writes a picture and two tables: singular values over training, and times to the second
-feature against the prediction. 28 seconds on two CPU cores, with TensorFlow.
+The script writes a picture and two tables: singular values over training, and times to
+the second feature against the prediction. It takes 28 seconds on two CPU cores with
+TensorFlow.
 """
 
 import csv
@@ -38,12 +39,18 @@ OUT = flags.DEFINE_string(
 SEED = flags.DEFINE_integer("seed", 0, "Seed of points, noise and weights.")
 
 POINTS, NOISE, VIEWS = 2000, 0.1, 4
-RATE = 0.02  # η, of the linear network
+LEARNING_RATE = 0.02  # η, of the linear network
 BETAS = {"linear": (0.005, 0.5), "hidden layer": (0.0, 1.0)}
 
 
 def clouds(rng, second=0.5, turn=np.pi / 6):
-    """Points in four clouds at (±1, ±second), turned; and the cloud of each."""
+    """Draw points in four clouds, and return them with the cloud of each.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        second: The clouds lie at (±1, ±second).
+        turn: Angle, in radians, by which the plane is turned.
+    """
     cloud = rng.integers(0, 4, POINTS)
     centres = np.array([(x, y * second) for x in (-1, 1) for y in (-1, 1)])
     points = centres[cloud] + 0.08 * rng.normal(size=(POINTS, 2))
@@ -52,14 +59,26 @@ def clouds(rng, second=0.5, turn=np.pi / 6):
 
 
 def between_views(points, rng):
-    """Symmetrised covariance T of two views."""
+    """Compute the symmetrised covariance T of two views."""
     a, b = (points + NOISE * rng.normal(size=points.shape) for _ in range(2))
     product = a.T @ b / len(points)
     return (product + product.T) / 2
 
 
 def train_linear(covariance, beta, steps, rng, scale=0.01):
-    """Weights `(2, 2)` over training, and the singular values of the features."""
+    """Train the linear network.
+
+    Args:
+        covariance: T, `(2, 2)`.
+        beta: β.
+        steps: Steps of gradient descent.
+        rng: Generator of the initial weights.
+        scale: Standard deviation of the initial weights.
+
+    Returns:
+        The weights `(2, 2)` at the end, and the singular values of the features before
+        each step, `(steps, 2)`.
+    """
     values, axes = np.linalg.eigh(covariance)
     root = axes * np.sqrt(values)
     weights = scale * rng.normal(size=(2, 2))
@@ -68,23 +87,38 @@ def train_linear(covariance, beta, steps, rng, scale=0.01):
         trace[step] = np.linalg.svd(weights @ root, compute_uv=False)
         c = weights @ covariance @ weights.T
         pull = np.diag(np.diag(c) - 1) + beta * (c - np.diag(np.diag(c)))
-        weights = weights - 4 * RATE * pull @ weights @ covariance
+        weights = weights - 4 * LEARNING_RATE * pull @ weights @ covariance
     return weights, trace
 
 
 def time_to_second(covariance, beta, rng):
-    """Steps from the plateau to a second feature, the theorem's r, and its growth."""
+    """Measure how long the linear network takes to learn the second feature.
+
+    Returns:
+        Steps from the plateau to the second feature, the theorem's r, and the
+        logarithm of the factor by which the second singular value grows.
+    """
     second = np.linalg.eigvalsh(covariance)[0]
-    rate = 8 * RATE * beta * second / (1 + beta)
+    rate = 8 * LEARNING_RATE * beta * second / (1 + beta)
     _, trace = train_linear(covariance, beta, int(20 / rate) + 2000, rng, 1e-5)
-    first = np.sqrt(2 / (1 + beta))  # of two features that are both the first
+    # First singular value on the plateau, where both features are the first.
+    first = np.sqrt(2 / (1 + beta))
     start = np.argmax(trace[:, 0] > 0.99 * first)
     there = np.argmax(trace[:, 1] > 0.1)
     return there - start, rate, np.log(0.1 / trace[start, 1])
 
 
 class SingularValues(keras.callbacks.Callback):
-    """Those of the standardised features of clean points, after every batch."""
+    """Callback that measures the singular values of features after every batch.
+
+    Features are those of clean points, standardised.
+
+    Args:
+        points: `(N, 2)`.
+
+    Attributes:
+        trace: Two singular values for each batch, and before the first.
+    """
 
     def __init__(self, points):
         super().__init__()
@@ -105,7 +139,7 @@ class SingularValues(keras.callbacks.Callback):
 
 
 def train_hidden(points, beta, rng, steps=400):
-    """Features of a small network, and their singular values over training."""
+    """Train a small network: its features, and their singular values over training."""
     noise = NOISE * rng.normal(size=(steps, len(points), VIEWS, 2))
     views = (points[:, None] + noise).reshape(-1, VIEWS, 2).astype("float32")
     model = keras.Sequential(
@@ -115,7 +149,7 @@ def train_hidden(points, beta, rng, steps=400):
             keras.layers.Dense(2),
         ]
     )
-    # Not Keras' initial weights, which differ from backend to backend.
+    # Keras' own initial weights would differ from backend to backend.
     start = np.random.default_rng(SEED.value)
     model.set_weights(
         [
@@ -137,11 +171,13 @@ def train_hidden(points, beta, rng, steps=400):
 
 
 def scatter(axis, points, cloud, title):
+    """Draw points in the colors of their clouds."""
     axis.scatter(*points.T, c=cloud, cmap="tab10", vmax=9, s=3)
     axis.set(title=title, xticks=[], yticks=[], aspect="equal")
 
 
 def main(argv):
+    """Train both networks, and write the picture and the tables."""
     del argv
     rng = np.random.default_rng(SEED.value)
     points, cloud = clouds(rng)
@@ -184,7 +220,7 @@ def main(argv):
     beta, value, steps, predicted, growth = np.array(times).T
     law, folds = (1 + beta) / (beta * value), steps / growth
     axes[1, 0].loglog(law, folds, "o", label="measured")
-    axes[1, 0].loglog(law, law / (8 * RATE), "k-", lw=0.7, label="Theorem 3.2")
+    axes[1, 0].loglog(law, law / (8 * LEARNING_RATE), "k-", lw=0.7, label="Theorem 3.2")
     axes[1, 0].set(
         title="Steps per e-fold of the second",
         xlabel="(1 + β) / (β λ₂)",
@@ -206,6 +242,7 @@ def main(argv):
 
 
 def write(path, header, rows):
+    """Write a table, with six digits of each float."""
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)

@@ -1,36 +1,44 @@
-"""Views, images and projectors together: error against runtime, and the frontier.
+"""Error against runtime over views, images and projectors, with the frontier.
 
     python recipes/studies/pareto.py --dataset=shapes --size=small
 
-Takes all runs of the other studies that are in `workdir` with these seeds, and makes
-its own where they are missing: 2 views on all images (the baseline), 4 and 8 on all, 4
-on half and 8 on a quarter. Each point is the mean over the seeds at an epoch: the error
-that one has on stopping there. The frontier are the points that none is both cheaper
-and better than. Beside the plot, a table says at which second, view and image each
-setting reaches an error. Seconds are those of training, with the
-2 to 4 that compilation takes in each run.
+The study takes all runs of the other studies that are in `workdir` with these seeds,
+and makes its own where they are missing: 2 views on all images (the baseline), 4 and 8
+views on all, 4 on half and 8 on a quarter. Each point is the mean over the seeds at an
+epoch: the error of training that is stopped there. The frontier consists of the points
+for which no other point is both cheaper and better. Beside the plot, a table says after
+how many seconds, views and images each setting reaches an error. Seconds are seconds of
+training, with the 2 to 4 seconds that compilation takes in each run.
 
-Poster, "Pareto frontier"; figure 5 of the paper. On shapes, small size, two CPU cores
-with TensorFlow, 3 seeds: seconds after the other studies. Below an error of 60 %, 4
-views, on an eighth to all of the images, are the frontier of error and seconds, but for
-8 views at its very end. The errors that 2 views on all images reach, down to 35 %, take
-4 views 1.5 to 2.3 times less training (1.1 to 2.2, against whatever 2 views do
-fastest), and 4.3 to 9.8 times fewer images seen.
+Like "Pareto frontier" on the poster, and figure 5 of the paper.
+
+Found on shapes, small size, two CPU cores with TensorFlow, 3 seeds, in seconds after
+the other studies: below an error of 60 %, 4 views, on an eighth to all of the images,
+are the frontier of error and seconds, but for 8 views at its very end. For the errors
+that 2 views on all images reach, down to 35 %, 4 views need 1.5 to 2.3 times less
+training (1.1 to 2.2 times less than the fastest setting of 2 views), and see 4.3 to 9.8
+times fewer images.
 """
 
 import csv
 
-import grid
 import numpy as np
-import tables
+from common import grid
+from common import tables
 from matplotlib.ticker import LogLocator
 
+# Views and share of the images of the runs that this study makes.
 SETTINGS = [(2, 1.0), (4, 1.0), (8, 1.0), (4, 0.5), (8, 0.25)]
-STEP = 0.05  # between the errors of the table
+ERROR_STEP = 0.05  # difference between the errors of the table
 
 
 def curves_of(runs):
-    """`[(setting, table)]`; rows of seconds, views seen and error, means over seeds."""
+    """Compute the mean curves of all settings.
+
+    Returns:
+        `[(setting, curve)]`. A curve has a row for each epoch: seconds, views seen and
+        error, means over the seeds.
+    """
     curves = []
     for setting, group in tables.by_setting(runs):
         seconds, _, accuracy, _ = tables.mean_curve(group, "seconds")
@@ -40,18 +48,19 @@ def curves_of(runs):
 
 
 def frontier(points):
-    """The rows `(cost, error)` that no other row beats in both, by cost."""
+    """Return the rows `(cost, error)` that no other row beats in both, by cost."""
     points = points[np.lexsort(points.T[::-1])]
     best = np.minimum.accumulate(points[:, 1])
     return points[np.r_[True, best[1:] < best[:-1]]]
 
 
-def targets(curves):
-    """What each setting takes to each error, in rows for a table."""
+def costs_of_errors(curves):
+    """Compute what each setting costs to reach each error, in rows for a table."""
     start = min(curve[0, 2] for _, curve in curves)
     best = min(curve[:, 2].min() for _, curve in curves)
     rows = []
-    for level in np.arange(np.ceil(best / STEP), np.ceil(start / STEP))[::-1] * STEP:
+    levels = np.arange(np.ceil(best / ERROR_STEP), np.ceil(start / ERROR_STEP))
+    for level in levels[::-1] * ERROR_STEP:
         for setting, curve in curves:
             reached = np.flatnonzero(curve[:, 2] <= level + 1e-9)
             if len(reached):
@@ -69,15 +78,16 @@ def targets(curves):
 
 
 def color_of(views):
-    """As in the other plots, where 2, 4 and 8 views are the first three."""
+    """Return the color of the other plots: the first three for 2, 4 and 8 views."""
     return f"C{int(np.log2(views)) - 1}"
 
 
 def study(runs, out):
+    """Make the missing runs, draw all of them and write the results."""
     own = runs.run([dict(views=v, fraction=f) for v, f in SETTINGS])
     baseline = own[0].setting
     usual = baseline["projector_dim"]
-    found = runs.found()
+    found = runs.finished_runs()
     curves = curves_of(found)
     figure, axes = tables.plt.subplots(
         1, 2, figsize=(11, 4.2), sharey=True, layout="constrained"
@@ -108,7 +118,7 @@ def study(runs, out):
     axes[0].set_ylabel("Error of the linear probe, one view (%)")
     axes[0].legend(fontsize=8, title="larger: fewer images", title_fontsize=8)
     figure.suptitle(runs.title)
-    rows = targets(curves)
+    rows = costs_of_errors(curves)
     print(f"{'error':>6} {'fastest':>40} {'seconds':>8} {'baseline':>8}  images seen")
     for level in dict.fromkeys(row["error"] for row in rows):
         here = [row for row in rows if row["error"] == level]

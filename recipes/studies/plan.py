@@ -1,12 +1,13 @@
-"""What to run in the time there is: views, images, batch and projector.
+"""Choice of views, images and projector for the time that there is.
 
     python recipes/studies/plan.py --minutes=30 --dataset=cifar10
 
-Measures how many views a second this machine trains on, over a few steps, and looks up
-in the recorded results (the CSV files of the studies in `--out`) which setting has the
-best accuracy after as many views as fit. Prints a command, and the rows that it rests
-on. Beyond the recorded runs it can only say which was ahead at their end. The recorded
-accuracies are those of test images: good for a plan, not for a claim.
+The script measures over a few steps how many views a second this machine trains on. It
+looks up in the recorded results (the CSV files of the studies in `--out`) which setting
+has the best accuracy after the number of views that fit into the time. It prints a
+command, and the results that the choice rests on. For a time longer than the recorded
+runs it can only say which setting was ahead at their end. The recorded accuracies are
+those of test images: good for a plan, not for a claim.
 """
 
 import csv
@@ -17,15 +18,15 @@ import shlex
 import sys
 import time
 
-import grid
 import keras
 import numpy as np
-import sizes
 from absl import app
 from absl import flags
+from common import finished
+from common import grid
+from common import sizes
 
 import keras_mvssl as mv
-from keras_mvssl.training import build as parts
 
 MINUTES = flags.DEFINE_float(
     "minutes",
@@ -34,11 +35,18 @@ MINUTES = flags.DEFINE_float(
     lower_bound=0.1,
     module_name=sys.argv[0],
 )
-STEPS = 5
+# Steps of training that are timed.
+TIMED_STEPS = 5
+# Up to this multiple of the views of its recorded runs, a setting counts as recorded.
+LONGEST_EXTENSION = 1.1
 
 
 def recorded(out, title):
-    """Results of all studies in a folder.
+    """Read the results of all studies in a folder.
+
+    Args:
+        out: Folder of results.
+        title: Names of the data set and of the size, `dataset-size`.
 
     Returns:
         `{setting: (files, seeds, views seen, mean accuracies)}`.
@@ -47,7 +55,7 @@ def recorded(out, title):
     for path in sorted(out.glob(f"*-{title}.csv")):
         with open(path, newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                setting = tuple(float(row[name]) for name in grid.SETTING)
+                setting = tuple(float(row[name]) for name in finished.SETTING_NAMES)
                 files, curves = runs.setdefault(setting, (set(), {}))
                 files.add(path.name)
                 seen = curves.setdefault(int(row["views_seen"]), {})
@@ -64,26 +72,24 @@ def recorded(out, title):
 
 
 def views_per_second(recipe, splits):
-    """Views that one second of training takes, after compilation."""
+    """Measure how many views one second of training takes, after compilation."""
     keras.utils.clear_session()
-    augmentation = recipe.augmentation_for(splits.image_shape)
-    model = parts.build_model(recipe, augmentation, splits.image_shape)
-    stream = parts.make_stream(recipe, augmentation, splits.pretrain)
-    parts.compile_model(model, recipe, 10 * STEPS)
-    model.fit(stream, steps_per_epoch=STEPS, verbose=0)
+    parts = mv.training.build(recipe, splits)
+    stream = parts.make_stream(0)
+    parts.model.fit(stream, steps_per_epoch=TIMED_STEPS, verbose=0)
     start = time.perf_counter()
-    model.fit(stream, steps_per_epoch=STEPS, verbose=0)
+    parts.model.fit(stream, steps_per_epoch=TIMED_STEPS, verbose=0)
     seconds = time.perf_counter() - start
-    return STEPS * recipe.batch_size * recipe.views / seconds
+    return TIMED_STEPS * recipe.batch_size * recipe.views / seconds
 
 
 def choose(known, rates, seconds):
-    """Settings by their accuracy when the time is over, the best first.
+    """Rank settings by their accuracy when the time is over, the best first.
 
     Args:
-        known: What `recorded` found.
+        known: The results that `recorded` returned.
         rates: `{(views, projector_dim): views per second}`.
-        seconds: The time there is.
+        seconds: The time that there is.
 
     Returns:
         `[(accuracy, setting, views that fit)]`.
@@ -96,14 +102,23 @@ def choose(known, rates, seconds):
 
 
 def command(dataset, recipe, setting, images, fit):
-    """The command of a recipe that sees about `fit` views."""
+    """Return the command of a recipe that sees about `fit` views.
+
+    Args:
+        dataset: Name of the recipe.
+        recipe: `Recipe` whose other settings the command names.
+        setting: Values of `finished.SETTING_NAMES`.
+        images: Number of images to pretrain on.
+        fit: Number of views.
+    """
     views, fraction, dim, beta = setting
     steps = int(fraction * images) // recipe.batch_size
     epochs = fit / (recipe.batch_size * steps * views)
-    whole = max(4, math.floor(epochs))  # Fewer are too few for a curve.
+    whole = max(grid.MIN_EPOCHS, math.floor(epochs))
     length = f"--epochs={whole}"
-    if epochs < 4:
-        length += f" --steps_per_epoch={max(1, int(epochs * steps / 4))}"
+    if epochs < grid.MIN_EPOCHS:
+        steps = max(1, int(epochs * steps / grid.MIN_EPOCHS))
+        length += f" --steps_per_epoch={steps}"
     if recipe.data_dir:
         length = f"--data_dir={shlex.quote(str(recipe.data_dir))} {length}"
     warmup = recipe.warmup_epochs / recipe.epochs * whole
@@ -117,6 +132,7 @@ def command(dataset, recipe, setting, images, fit):
 
 
 def main(argv):
+    """Measure this machine, rank the recorded settings and print a command."""
     if argv[1:]:
         raise app.UsageError(f"These are not flags: {argv[1:]}")
     dataset, size, out = grid.DATASET.value, grid.SIZE.value, grid.OUT.value
@@ -144,16 +160,20 @@ def main(argv):
     for accuracy, setting, fit in ranked[:5]:
         views, fraction, dim, beta = setting
         files, seeds, seen, _ = known[setting]
-        beyond = f", recorded up to {seen[-1]:,}" if fit > 1.1 * seen[-1] else ""
+        beyond = (
+            f", recorded up to {seen[-1]:,}"
+            if fit > LONGEST_EXTENSION * seen[-1]
+            else ""
+        )
         print(
             f"  {accuracy:.1%}: {views:.0f} views, {fraction:.1%} of the images, "
             f"projector {dim:.0f}, β {beta:.2g}; {fit:,.0f} views fit{beyond}; "
             f"{seeds} seeds in {', '.join(files)}"
         )
     _, setting, fit = ranked[0]
-    if fit > 1.1 * known[setting][2][-1]:
+    if fit > LONGEST_EXTENSION * known[setting][2][-1]:
         print(
-            "The time is longer than that of the recorded runs: order not known there."
+            "The time is longer than the recorded runs: the order is not known there."
         )
     chosen = runs.recipe_for(dict(views=int(setting[0])), 0)
     print(f"\n{command(dataset, chosen, setting, runs.images, fit)}")

@@ -1,28 +1,37 @@
-"""A small projector is enough with the right β: accuracy against its size.
+"""Accuracy against the size of the projector, with β scaled with the size and fixed.
 
     python recipes/studies/projector_sweep.py --dataset=shapes --size=small
 
-Pretrains with two views and projectors of 16, 64, 256 and 1024 features (64 to 8192
-with `--size=paper`), once with the β that goes with each size, about c/D, and once with
-that of the largest for all. Bars reach from the lowest to the highest seed.
+The study pretrains with two views and projectors of 16, 64, 256 and 1024 features (64
+to 8192 with `--size=paper`), once with the β that goes with each size, about c/D, and
+once with the β of the largest projector for all. Bars reach from the lowest to the
+highest seed.
 
-Poster, "projector size"; figure 2 of the paper. On shapes, small size, two CPU cores
-with TensorFlow, 3 seeds: 11 minutes. With β scaled, projectors of 16, 64, 256 and 1024
-features reach 57.2, 60.7, 59.8 and 56.3 %: small ones do as well. With the β of the
-largest, 44.2, 49.5, 64.9 and 56.3 %: at 16 and 64 each seed does worse (at 64 the
-ranges are apart), at 256, whose β is then 1/D, each does better.
+Like "projector size" on the poster, and figure 2 of the paper.
+
+Found on shapes, small size, two CPU cores with TensorFlow, 3 seeds, in 11 minutes: with
+β scaled, projectors of 16, 64, 256 and 1024 features reach 57.2, 60.7, 59.8 and 56.3 %:
+small projectors do as well as large ones. With the β of the largest, they reach 44.2,
+49.5, 64.9 and 56.3 %: at 16 and 64 features each seed does worse (at 64 the ranges are
+apart); at 256, whose β is then 1/D, each seed does better.
 """
 
-import grid
 import numpy as np
-import tables
+from common import grid
+from common import tables
 
-DIMS = {"small": (16, 64, 256, 1024), "paper": tuple(2**n for n in range(6, 14))}
-LINES = {"scaled": "β scaled with the projector", "fixed": "β of the largest for all"}
+PROJECTOR_DIMS = {
+    "small": (16, 64, 256, 1024),
+    "paper": tuple(2**n for n in range(6, 14)),
+}
+LINE_LABELS = {
+    "scaled": "β scaled with the projector",
+    "fixed": "β of the largest for all",
+}
 
 
 def settings(runs, dims):
-    """`{line: settings}`; both lines end in the same one."""
+    """Return `{line: settings}`; both lines end in the same setting."""
     scaled = [dict(views=2, projector_dim=dim) for dim in dims]
     beta = runs.beta_of(scaled[-1])
     fixed = [{**setting, "beta": beta} for setting in scaled]
@@ -31,7 +40,8 @@ def settings(runs, dims):
 
 
 def study(runs, out):
-    lines = settings(runs, DIMS[runs.title.split("-")[-1]])
+    """Make the runs, draw accuracy against projectors and write the results."""
+    lines = settings(runs, PROJECTOR_DIMS[runs.title.split("-")[-1]])
     found = runs.run([*lines["scaled"], *lines["fixed"][:-1]])
     rows = {(row["projector_dim"], row["beta"]): row for row in tables.summary(found)}
     figure, axes = tables.plt.subplots(
@@ -40,7 +50,7 @@ def study(runs, out):
     for axis, probe, name in zip(
         axes, ("probe", "probe_4_views"), ("one view", "mean of 4 views")
     ):
-        for line, label in LINES.items():
+        for line, label in LINE_LABELS.items():
             points = [rows[s["projector_dim"], s["beta"]] for s in lines[line]]
             low, mean, high = (
                 100 * np.array([row[probe][key] for row in points])

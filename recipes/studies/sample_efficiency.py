@@ -1,38 +1,42 @@
-"""Views stand in for images: accuracy against the share of the images, by views.
+"""Accuracy against the share of the images, for 2, 4 and 8 views.
 
     python recipes/studies/sample_efficiency.py --dataset=shapes --size=small
 
-Pretrains on 100, 50, 25 and 12.5 % of the images with 2, 4 and 8 views, for the same
-epochs: fewer images are fewer steps. β is that of all images. Probes have all labels.
-Bars reach from the lowest to the highest seed. The runs on all images are those of
-`views.py`.
+The study pretrains on 100, 50, 25 and 12.5 % of the images, for the same number of
+epochs: fewer images are fewer steps. β is tuned for all images. Probes have all labels.
+Bars reach from the lowest to the highest seed. The runs on all images are the same as
+in `views.py`.
 
-Poster, "sample efficiency"; figure 4 of the paper. On shapes, small size, two CPU cores
-with TensorFlow, 3 seeds: 10 minutes after `views.py`. At each share of the images 4
-views are ahead of 2, and the ranges of the seeds are apart for both probes: 91.3 and
-67.6 % on all, 82.0 and 52.4 % on half, 69.2 and 39.0 % on a quarter, 55.6 and 38.1 % on
-an eighth. With 4 views a quarter of the images reaches 63 to 77 %, where 2 views with
-all reach 64 to 72 %. 8 views are no better than 4.
+Like "sample efficiency" on the poster, and figure 4 of the paper.
 
-On CIFAR-10, small size, 3 seeds: about 2 hours, beside other work. At each share 4
-views are ahead of 2, ranges apart for both probes: 45.3 and 42.7 % on all, 45.3 and
-41.5 % on half, 43.7 and 39.9 % on a quarter, 41.5 and 38.0 % on an eighth. 8 views are
-ahead of 4 on all images only, with 46.8 %.
+Found on shapes, small size, two CPU cores with TensorFlow, 3 seeds, in 10 minutes after
+`views.py`: at each share of the images, 4 views are ahead of 2, and the ranges of the
+seeds are apart for both probes: 91.3 and 67.6 % on all, 82.0 and 52.4 % on half, 69.2
+and 39.0 % on a quarter, 55.6 and 38.1 % on an eighth. On a quarter of the images, 4
+views reach 63 to 77 %, where 2 views on all images reach 64 to 72 %. 8 views are no
+better than 4.
+
+Found on CIFAR-10, small size, 3 seeds, in about 2 hours beside other work: at each
+share, 4 views are ahead of 2, with ranges apart for both probes: 45.3 and 42.7 % on
+all, 45.3 and 41.5 % on half, 43.7 and 39.9 % on a quarter, 41.5 and 38.0 % on an
+eighth. 8 views are ahead of 4 on all images only, with 46.8 %.
 """
 
-import grid
 import numpy as np
-import tables
+from common import grid
+from common import tables
 
 VIEWS = (2, 4, 8)
 FRACTIONS = (1.0, 0.5, 0.25, 0.125)
 
 
 def settings():
+    """Return a setting for each number of views and each share of the images."""
     return [dict(views=v, fraction=f) for v in VIEWS for f in FRACTIONS]
 
 
 def study(runs, out):
+    """Make the runs, draw accuracy against shares and write the results."""
     found = runs.run(settings())
     rows = tables.summary(found)
     figure, axes = tables.plt.subplots(

@@ -1,50 +1,55 @@
-"""More views learn faster: accuracy against epochs, views seen and seconds.
+"""Accuracy against epochs, views seen and seconds, for 2, 4 and 8 views.
 
     python recipes/studies/views.py --dataset=shapes --size=small
     python recipes/studies/views.py --dataset=cifar10 --equal_cost
 
-Pretrains with 2, 4 and 8 views for the same epochs, where more views cost more; or,
-with `--equal_cost`, at the same cost of the encoder: on all images with 2 views, half
-of them with 4 and a quarter with 8, as in the paper. Each with several seeds: lines are
-means, bands reach from the lowest to the highest. Seconds are those of training, with
-the 2 to 4 that compilation takes. β is that of all images, whatever their share: with
-`--size=paper`, the recipes say what the authors launched on a half and a quarter. Steps
-are rounded down to whole quarters of a run, so 8 views see up to 8 % less than 2.
+The study pretrains for the same number of epochs, where more views cost more; or, with
+`--equal_cost`, at the same cost of the encoder: on all images with 2 views, on half of
+them with 4 and on a quarter with 8, as in the paper. Each setting has several seeds:
+lines are means, bands reach from the lowest to the highest seed. Seconds are seconds of
+training, with the 2 to 4 seconds that compilation takes. β is tuned for all images,
+whatever their share: the recipes, which `--size=paper` runs, name the β that the
+authors launched on a half and on a quarter. Steps are rounded down to whole quarters of
+a run, so 8 views see up to 8 % fewer views than 2.
 
-Poster, "multiple views"; figures 3 and 4 of the paper. On shapes, small size, two CPU
-cores with TensorFlow, 3 seeds: 8 minutes. After two epochs, 4 and 8 views reach 91.3
-and 91.4 %, 2 views 67.6 %; the ranges of the seeds are apart. Against views and
-seconds, 4 views are ahead of 2 all along; 8 cost twice as much and gain nothing here.
-At equal cost (4 minutes more), 4 views on half of the images reach 82.0 %, apart from
-the 67.6 % of 2 views on all; 8 views on a quarter, 68.9 %.
+Like "multiple views" on the poster, and figures 3 and 4 of the paper.
 
-On CIFAR-10, small size (a tiny ResNet, as many views as two of all images are), at
-equal cost, 3 seeds: 26 minutes. 4 views on half of the images reach 45.3 %, apart from
-the 42.7 % of 2 views on all; 8 views on a quarter, 43.5 %, not apart from 2.
-Random weights have 33.4 %, raw pixels 41.5 %. For the same pass over all images, 8
-views reach 46.8 %, 4 views 45.3 %, 2 views 42.7 %, ranges apart.
+Found on shapes, small size, two CPU cores with TensorFlow, 3 seeds, in 8 minutes: after
+two epochs, 4 and 8 views reach 91.3 and 91.4 %, 2 views 67.6 %; the ranges of the seeds
+are apart. Against views and seconds, 4 views are ahead of 2 all along; 8 views cost
+twice as much and gain nothing here. At equal cost (4 minutes more), 4 views on half of
+the images reach 82.0 %, apart from the 67.6 % of 2 views on all; 8 views on a quarter
+reach 68.9 %.
+
+Found on CIFAR-10, small size (a tiny ResNet, as many views as two of all images are),
+at equal cost, 3 seeds, in 26 minutes: 4 views on half of the images reach 45.3 %, apart
+from the 42.7 % of 2 views on all; 8 views on a quarter reach 43.5 %, not apart from 2
+views. Random weights reach 33.4 %, raw pixels 41.5 %. After one pass over all images, 8
+views reach 46.8 %, 4 views 45.3 %, 2 views 42.7 %, with ranges apart.
 """
 
 import sys
 
-import grid
-import tables
 from absl import flags
+from common import grid
+from common import tables
 
 EQUAL_COST = flags.DEFINE_bool(
     "equal_cost",
     False,
-    "Whether more views get fewer images.",
+    "Whether more views get fewer images, so that all settings cost the same.",
     module_name=sys.argv[0],
 )
 VIEWS = (2, 4, 8)
 
 
 def settings(equal_cost):
+    """Return the settings, one for each number of views."""
     return [dict(views=v, fraction=2 / v if equal_cost else 1.0) for v in VIEWS]
 
 
 def study(runs, out):
+    """Make the runs, draw their curves and write the results."""
     equal_cost = EQUAL_COST.value
     found = runs.run(settings(equal_cost))
     figure, axes = tables.plt.subplots(

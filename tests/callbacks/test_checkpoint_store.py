@@ -22,7 +22,7 @@ def save(folder, step, **kwargs):
 
 def test_keeps_the_last_and_the_best(folder):
     for step in (0, 5, 10, 15):
-        save(folder, step, spare=5)
+        save(folder, step, best=5)
     assert folder.steps() == [5, 10, 15]
     latest = folder.latest()
     assert (latest / "a.txt").read_text() == "step 15"
@@ -93,7 +93,7 @@ def test_what_a_kill_left_is_removed(folder):
 
 def test_syncs_files_before_the_name(folder, monkeypatch):
     seen = []
-    monkeypatch.setattr(checkpoint_store, "sync", lambda path: seen.append(path))
+    monkeypatch.setattr(checkpoint_store, "flush_to_disk", seen.append)
     rename = pathlib.Path.rename
     monkeypatch.setattr(
         pathlib.Path,

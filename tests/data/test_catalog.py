@@ -71,7 +71,7 @@ def test_folder_of_several_sizes_needs_one(classes):
 
 def test_folder_too_large_for_memory_streams(classes, monkeypatch):
     expected = data.load(f"folder:{classes}")
-    monkeypatch.setattr(splits_module, "MEMORY_LIMIT", 10)
+    monkeypatch.setattr(splits_module, "MEMORY_LIMIT_BYTES", 10)
     half = data.load(f"folder:{classes}", fraction=0.5).pretrain
     assert int(half.cardinality()) == len(list(half)) == 8
     splits = data.load(f"folder:{classes}")
@@ -94,7 +94,7 @@ def test_a_class_named_like_a_part_hides_no_others(classes):
 
 def test_one_class_is_no_set_of_classes(tmp_path):
     write_images(tmp_path / "photos", 4)
-    with pytest.raises(ValueError, match="name that folder itself.*'photos'"):
+    with pytest.raises(ValueError, match="name the sub-folder itself.*'photos'"):
         data.load(f"folder:{tmp_path}")
 
 
@@ -131,7 +131,7 @@ def test_bad_folders(classes, tmp_path_factory):
     with pytest.raises(ValueError, match=r"at least 2 images.*\[3, 1\]"):
         data.load(f"folder:{lonely}")
     write_images(lonely / "unlabelled", 3)
-    with pytest.raises(ValueError, match="must have a part `train`"):
+    with pytest.raises(ValueError, match="must have a sub-folder `train`"):
         data.load(f"folder:{lonely}")
     (classes / "bird").mkdir()
     with pytest.raises(ValueError, match="no images.*bird"):
@@ -290,7 +290,7 @@ def test_imagenet100_of_tfds(tmp_path, monkeypatch):
     assert splits.pretrain.shape == (200, 8, 8, 3) and splits.num_classes == 100
     for _, labels in (splits.train, splits.test):
         assert (np.bincount(labels) == 2).all()
-    monkeypatch.setattr(splits_module, "MEMORY_LIMIT", 10)
+    monkeypatch.setattr(splits_module, "MEMORY_LIMIT_BYTES", 10)
     streamed = data.load("imagenet100", tmp_path, fraction=0.5, image_size=8)
     assert int(streamed.pretrain.cardinality()) == len(list(streamed.pretrain)) == 100
     pairs = list(streamed.test.as_numpy_iterator())
@@ -305,7 +305,7 @@ def test_imagenet100_of_folders(tmp_path, capsys):
     write_images(tmp_path / "test", 3)  # without labels, as it is handed out
     splits = data.load("imagenet100", tmp_path)
     assert len(splits.test[0]) == 100
-    assert "test/ is not used: the test is val/." in capsys.readouterr().out
+    assert "test/ is not used: the test set is val/." in capsys.readouterr().out
     assert len(splits.pretrain) == 200 and splits.num_classes == 100
     shutil.rmtree(tmp_path / "train" / "n02090622")
     with pytest.raises(ValueError, match="1 of 100 classes.*Received: no n02090622"):

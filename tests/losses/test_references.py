@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import helpers
-from keras_mvssl import distribution
+from keras_mvssl import _backend
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.losses import VICReg
 from keras_mvssl.losses import correlations
@@ -71,7 +71,7 @@ def test_features_in_parts(views, pairing, monkeypatch):
     z = projections(4, views, 50)
     loss = BarlowTwins(0.3, pairing=pairing)
     whole = helpers.value_and_gradient(lambda x: total(loss, x), z)
-    monkeypatch.setattr(correlations, "PART", 7 * z[:, :, 0].size)
+    monkeypatch.setattr(correlations, "CPU_CHUNK_SIZE", 7 * z[:, :, 0].size)
     spy = mock.Mock(side_effect=correlations.standardize)
     monkeypatch.setattr(correlations, "standardize", spy)
     parts = helpers.value_and_gradient(lambda x: total(loss, x), z)
@@ -87,8 +87,8 @@ def test_on_an_accelerator(views, pairing, monkeypatch):
     z = projections(4, views, 50)
     loss = BarlowTwins(0.3, pairing=pairing)
     whole = helpers.value_and_gradient(lambda x: total(loss, x), z)
-    monkeypatch.setattr(distribution, "has_accelerator", lambda: True)
-    monkeypatch.setattr(correlations, "PART", 1)
+    monkeypatch.setattr(_backend, "has_accelerator", lambda: True)
+    monkeypatch.setattr(correlations, "CPU_CHUNK_SIZE", 1)
     monkeypatch.setattr(correlations, "itertools", None)  # no pair by itself
     spy = mock.Mock(side_effect=correlations.standardize)
     monkeypatch.setattr(correlations, "standardize", spy)

@@ -69,8 +69,8 @@ def test_lars_trains_saves_and_loads(tmp_path):
     [dict(momentum=1.0), dict(weight_decay=-1.0), dict(trust_coefficient=0.0)],
 )
 def test_bad_settings_of_lars(settings):
-    (name,) = settings
-    with pytest.raises(ValueError, match=f"`{name}` .*Received: {settings[name]}"):
+    ((name, value),) = settings.items()
+    with pytest.raises(ValueError, match=f"`{name}` .*Received: {name}={value}"):
         LARS(**settings)
 
 

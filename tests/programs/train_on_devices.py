@@ -1,8 +1,8 @@
 """Trains for some steps on some devices and writes down all there is to compare.
 
-python train_on_devices.py DEVICES OUT [WITHOUT]: `WITHOUT` leaves out "gather", "average" or
-"places", what devices tell each other, or "data", so that the second device gets that
-of the first: a test can see itself fail.
+python train_on_devices.py DEVICES OUT [WITHOUT]: `WITHOUT` leaves out "gather",
+"average" or "places", what devices tell each other, or "data", so that the second
+device gets that of the first: a test can see itself fail.
 """
 
 import os

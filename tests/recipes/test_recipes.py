@@ -18,14 +18,14 @@ RECIPES = ("shapes", "cifar10", "cifar100", "stl10", "imagenet100", "folder")
 
 
 def read(name):
-    """The settings in a recipe's file."""
+    """Return the recipe in a file, and its table of settings by views."""
     found = runpy.run_path(str(helpers.ROOT / "recipes" / f"{name}.py"))
     return found["RECIPE"], found["VIEWS"]
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """A folder of images, with TFDS data sets in folders beside it."""
+    """Write a folder of images, with TFDS data sets in folders beside it."""
     root = tmp_path_factory.mktemp("data")
     few = {"train": [0, 1] * 12, "test": [0, 1] * 4}
     stand_ins.write_tfds("cifar10", few, root / "tfds")

@@ -31,19 +31,19 @@ class Page(html.parser.HTMLParser):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run folder of two classes of nasty names."""
+    """A workdir of a run whose two classes have nasty names."""
     return make_run(tmp_path / "a run & <b>")
 
 
-def make_run(folder, epochs=3, views=4):
+def make_run(workdir, epochs=3, views=4):
     rng = np.random.default_rng(0)
-    folder.mkdir()
+    workdir.mkdir()
     config = {
         "views": views,
         "command": f"python x.py '{NASTY}'",
         "versions": {"a": "1"},
     }
-    (folder / "config.json").write_text(json.dumps(config))
+    (workdir / "config.json").write_text(json.dumps(config))
     results = {
         "probe": {"pixels": 0.111, "random_init": 0.222, "final": 0.876},
         "views_seen": 12345,
@@ -52,15 +52,15 @@ def make_run(folder, epochs=3, views=4):
         "class_names": [NASTY, HIDDEN],
         "time": {"training": 40.0, "probes": 10.0},
     }
-    (folder / "results.json").write_text(json.dumps(results))
+    (workdir / "results.json").write_text(json.dumps(results))
     lines = ["epoch,loss,invariance,probe_accuracy,views_seen,seconds,alpha,rankme"]
     for epoch in range(1, epochs + 1):
         accuracy = "" if epoch == 1 else f"0.{epoch}"
         lines.append(f"{epoch},9.0,0.5,{accuracy},{epoch * 100},{epoch},1.1,7.5")
-    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    (workdir / "metrics.csv").write_text("\n".join(lines) + "\n")
     images = rng.integers(0, 256, (8, 6, 6, 3), dtype="uint8")
     np.savez(
-        folder / "diagnostics.npz",
+        workdir / "diagnostics.npz",
         eigenvalues=np.arange(1, 60.0) ** -1.0,
         map=rng.normal(size=(50, 2)),
         map_share=np.array([0.5, 0.2]),
@@ -74,7 +74,7 @@ def make_run(folder, epochs=3, views=4):
         knn_20=0.543,
         searched=6,
     )
-    return folder
+    return workdir
 
 
 def test_one_run(run, tmp_path):
@@ -191,5 +191,5 @@ def test_command_line(run, tmp_path):
     assert (run / "report.html").exists()
     result = call(tmp_path)
     assert result.returncode != 0
-    assert result.stderr.strip().splitlines()[-1].endswith(f"Received: {tmp_path}")
+    assert result.stderr.strip().endswith(f"Received: workdir={tmp_path}")
     assert call().returncode != 0

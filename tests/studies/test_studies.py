@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib
 import importlib.util
 import json
 import sys
@@ -16,16 +17,19 @@ import helpers
 from keras_mvssl import _backend
 from keras_mvssl import callbacks
 from keras_mvssl import data
+from keras_mvssl import stream_version
 from keras_mvssl import training
 from keras_mvssl.training import baselines
-from keras_mvssl.training import build as parts
 from keras_mvssl.views import Augmentation
 
 STUDIES = helpers.ROOT / "recipes/studies"
 sys.path.append(str(STUDIES))  # where the scripts look for what they share
 
-import grid  # noqa: E402
-import versions  # noqa: E402
+from common import grid  # noqa: E402
+from common import versions  # noqa: E402
+
+# The package has a function of this name.
+build = importlib.import_module("keras_mvssl.training.build")
 
 TABLE = {2: {"beta": {8: 0.5}}, 8: {"beta": {8: 0.25}}}
 
@@ -66,10 +70,11 @@ def recipe(tmp_path, labelled):
 def open_runs(recipe, tmp_path):
     flags.FLAGS.mark_as_parsed()
 
-    def make(folder="runs", recipe=recipe, seeds=(0,), choice=False):
+    def make(folder="runs", recipe=recipe, seeds=(0,), is_search=False):
         splits = data.load(recipe.dataset)
         folder = tmp_path / folder
-        runs = grid.Runs("shapes-small", recipe, TABLE, folder, seeds, splits, choice)
+        title = "shapes-small"
+        runs = grid.Runs(title, recipe, TABLE, folder, seeds, splits, is_search)
         versions.check_manifest(runs)
         return runs
 
@@ -97,13 +102,13 @@ def test_settings_of_a_run(open_runs):
 
 
 def test_random_weights_are_those_of_the_seed(recipe):
-    """So runs share the probe of them."""
+    """Runs share the probe of random weights for this reason."""
 
     def weights(**changes):
         keras.utils.clear_session()
         keras.utils.set_random_seed(5)
         changed = dataclasses.replace(recipe, **changes)
-        model = parts.build_model(changed, changed.augmentation, (12, 12, 3))
+        model = build._build_model(changed, changed.augmentation, (12, 12, 3))
         return helpers.weights_of(model.encoder)
 
     for one, other in zip(weights(), weights(views=8, projector_dim=16)):
@@ -114,13 +119,13 @@ def test_random_weights_are_those_of_the_seed(recipe):
 def test_pixels_are_probed_once_and_random_weights_for_each_seed(
     open_runs, monkeypatch
 ):
-    probed, measure = [], baselines.measure
+    probed, measure = [], baselines._measure
 
     def count(encoder, splits, known):
         probed.append({"pixels", "random_init"} - known.keys())
         return measure(encoder, splits, known)
 
-    monkeypatch.setattr(baselines, "measure", count)
+    monkeypatch.setattr(baselines, "_measure", count)
     runs = open_runs(seeds=(0, 1))
     found = runs.run([dict(views=2), dict(views=3)])
     assert probed == [{"pixels", "random_init"}, set(), {"random_init"}, set()]
@@ -136,12 +141,13 @@ def test_a_probe_that_was_not_made_is_made(open_runs, recipe):
     runs = open_runs()
     whole, half = {"pixels": 0.4, "random_init": 0.3}, {"pixels": 0.4}
     for name, seed, known in (("a", 1, half), ("b", 1, whole), ("c", 2, half)):
-        (runs.folder / name).mkdir()
-        baselines.write(runs.folder / name, {"seed": seed}, known)
+        content = {"of": {"seed": seed}, "probe": known}
+        training.write_json(runs.folder / name / baselines.FILE, content)
     for seed, expected in ((1, whole), (2, half), (3, half)):
         folder = runs.folder / f"new{seed}"
         runs._share_baselines(dataclasses.replace(recipe, seed=seed), folder)
-        assert baselines.find(folder, {"seed": seed}) == expected
+        content = json.loads((folder / baselines.FILE).read_text())
+        assert content == {"of": {"seed": seed}, "probe": expected}
 
 
 def test_results_made_otherwise_are_not_replaced(open_runs, tmp_path):
@@ -158,6 +164,7 @@ def test_results_made_otherwise_are_not_replaced(open_runs, tmp_path):
     for other, message in (
         ({"backend": "numpy"}, "backend: 'numpy' there"),
         ({"versions": {"keras": "3.0"}}, "keras: '3.0' there"),
+        ({"stream_version": 0}, "stream_version: 0 there"),
         ({"settings": [{"seeds": [0, 1, 2]}]}, r"seeds: \[0, 1, 2\] there"),
     ):
         path.write_text(json.dumps({**known, **other}))
@@ -183,11 +190,32 @@ def test_another_version_is_refused(open_runs, recipe, monkeypatch, tmp_path):
         with pytest.raises(ValueError, match="; version: '0.1.0' there, '0.0.1' here$"):
             open_runs()
     folder = open_runs().folder
+    manifest = folder / "manifest.json"
+    known = json.loads(manifest.read_text())
+    assert known["stream_version"] == stream_version
+    manifest.write_text(json.dumps({**known, "stream_version": 0}))
+    with pytest.raises(ValueError, match="; stream_version: 0 there, . here$"):
+        open_runs()
     (folder / "views=2,seed=0").mkdir()
     (folder / "views=2,seed=0/config.json").write_text("{}")
-    (folder / "manifest.json").unlink()
+    manifest.unlink()
     with pytest.raises(ValueError, match="no manifest.json.*Received: workdir="):
         open_runs()
+
+
+def test_an_older_manifest_is_that_of_stream_version_1(open_runs, monkeypatch):
+    path = open_runs().folder / "manifest.json"
+    known = json.loads(path.read_text())
+    del known["stream_version"]
+    path.write_text(json.dumps({**known, "steps_per_execution": 1}))
+    for version in (1, 2):
+        now = {**training.provenance(), "stream_version": version}
+        monkeypatch.setattr(training, "provenance", lambda now=now: now)
+        if version == 1:
+            open_runs()
+            continue
+        with pytest.raises(ValueError, match="; stream_version: 1 there, 2 here$"):
+            open_runs()
 
 
 @pytest.mark.slow
@@ -207,7 +235,7 @@ def test_an_interrupted_study_goes_on(open_runs, tmp_path, monkeypatch):
     monkeypatch.setattr(callbacks.LinearProbe, "measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
         runs.run(settings)
-    assert len(runs.found()) == 1
+    assert len(runs.finished_runs()) == 1
     found = open_runs("parts").run(settings)
     assert len(calls) < 16  # eight epochs, and what was lost
     for before, after in zip(expected, found):
@@ -229,9 +257,9 @@ def test_studies_share_their_runs(open_runs, tmp_path, monkeypatch):
     for module in (views, samples):
         monkeypatch.setattr(module, "VIEWS", (2, 4))
     monkeypatch.setattr(samples, "FRACTIONS", (1.0, 0.5))
-    monkeypatch.setattr(projectors, "DIMS", {"small": (4, 8)})
+    monkeypatch.setattr(projectors, "PROJECTOR_DIMS", {"small": (4, 8)})
     monkeypatch.setattr(pareto, "SETTINGS", [(2, 1.0), (4, 0.5)])
-    monkeypatch.setattr(pareto, "STEP", 0.02)
+    monkeypatch.setattr(pareto, "ERROR_STEP", 0.02)
     out = tmp_path / "out"
     out.mkdir()
     counts = []
@@ -265,17 +293,18 @@ def test_the_search_stays_away_from_the_reported_seeds(
     with pytest.raises(app.UsageError, match="first_seed=100"):
         search.study(open_runs("reported"), tmp_path)
     monkeypatch.setattr(search, "VIEWS", (2,))
-    monkeypatch.setattr(search, "RATES", (1e-3, 1e-9))
-    monkeypatch.setattr(search, "SCALES", (4.0,))
-    runs = open_runs(seeds=(100,), choice=True)
+    monkeypatch.setattr(search, "LEARNING_RATES", (1e-3, 1e-9))
+    monkeypatch.setattr(search, "BETA_SCALES", (4.0,))
+    runs = open_runs(seeds=(100,), is_search=True)
     search.study(runs, tmp_path)
     written = json.loads((tmp_path / "search-shapes-small.json").read_text())
     first, second, *_, last = written["rows"]
     assert (first["learning_rate"], second["learning_rate"]) == (1e-3, 1e-9)
     assert last["views"] == 2 and last["chosen"]["c"] == 4.0
-    assert written["seeds"] == [100] and len(runs.found()) == 2
-    # Test images have no say: they are looked at where a run begins and where it ends.
-    assert len(first["validation"]) == 1 and len(runs.found()[0].curve) == 2
+    assert written["seeds"] == [100] and len(runs.finished_runs()) == 2
+    # Test images have no say: they are probed where a run begins and where it ends.
+    curve = runs.finished_runs()[0].curve
+    assert len(first["validation"]) == 1 and len(curve) == 2
     with pytest.raises(ValueError, match="probe_every: 4 there, 1 here$"):
         open_runs()
 
@@ -286,14 +315,14 @@ def test_the_search_takes_the_lowest_rate_where_they_are_level():
     assert search.choose_rate({1: 0.5, 2: 0.6, 4: 0.55}) == 2
 
 
-def test_frontier_and_targets():
+def test_frontier_and_costs_of_errors():
     points = np.array([[3, 0.2], [1, 0.5], [2, 0.6], [4, 0.2], [5, 0.1], [1, 0.7]])
     np.testing.assert_array_equal(
         pareto.frontier(points), [[1, 0.5], [3, 0.2], [5, 0.1]]
     )
     slow = np.array([[0, 0, 0.8], [10, 100, 0.5], [20, 200, 0.32]])
     fast = np.array([[0, 0, 0.9], [5, 100, 0.3]])
-    rows = pareto.targets([({"views": 2}, slow), ({"views": 4}, fast)])
+    rows = pareto.costs_of_errors([({"views": 2}, slow), ({"views": 4}, fast)])
     levels = list(dict.fromkeys(row["error"] for row in rows))
     assert levels[0] == 0.75 and levels[-1] == 0.3
     reached = {(row["error"], row["views"]): row for row in rows}

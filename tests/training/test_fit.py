@@ -14,7 +14,6 @@ import pytest
 
 import helpers
 import keras_mvssl as mv
-from keras_mvssl import training
 from keras_mvssl.callbacks import checkpoint_store
 from keras_mvssl.callbacks.lazy_logs import LazyLogs
 
@@ -85,7 +84,7 @@ class Training:
 
     def fit(self, *callbacks):
         others = [self.throughput, mv.callbacks.StopOnDivergence(), *callbacks]
-        return training.fit(
+        return mv.training.fit(
             self.model,
             self.make_stream,
             EPOCHS,
@@ -146,7 +145,7 @@ def test_goes_on_as_if_it_had_not_stopped(tmp_path, images, stops, settings):
     done = 0
     for stop in stops:
         part = Training(folder, images, **settings)
-        with pytest.raises(training.Interrupted) as raised:
+        with pytest.raises(mv.training.Interrupted) as raised:
             part.fit(After(stop, part.stop))
         assert part.checkpoint.step == raised.value.step == done + stop
         assert raised.value.saved and raised.value.code == 75
@@ -190,7 +189,7 @@ def test_signals_stop_after_the_step(tmp_path, images, number):
         signal.raise_signal(number)
         handlers.append(signal.getsignal(number))
 
-    with pytest.raises(training.Interrupted) as raised:
+    with pytest.raises(mv.training.Interrupted) as raised:
         training.fit(After(2, send))
     assert (raised.value.reason, raised.value.step) == (signal.Signals(number).name, 2)
     assert training.steps()[-1] == 2
@@ -200,16 +199,16 @@ def test_signals_stop_after_the_step(tmp_path, images, number):
 
 def test_a_full_disk_is_a_warning(tmp_path, images, monkeypatch):
     training = Training(tmp_path, images, steps=1)
-    sync = checkpoint_store.sync
+    flush = checkpoint_store.flush_to_disk
 
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def fill():
-        monkeypatch.setattr(checkpoint_store, "sync", full)
+        monkeypatch.setattr(checkpoint_store, "flush_to_disk", full)
 
     def free():
-        monkeypatch.setattr(checkpoint_store, "sync", sync)
+        monkeypatch.setattr(checkpoint_store, "flush_to_disk", flush)
 
     with pytest.warns(match="could not be saved; training goes on.*No space left"):
         training.fit(After(2, fill), After(6, free))
@@ -227,7 +226,7 @@ def test_stopped_while_the_disk_is_full_says_so(tmp_path, images, monkeypatch):
 
     with (
         pytest.warns(match="could not be saved"),
-        pytest.raises(training.Interrupted) as raised,
+        pytest.raises(mv.training.Interrupted) as raised,
     ):
         training.fit(After(3, stop))
     assert not raised.value.saved and training.steps() == [0]
@@ -323,7 +322,9 @@ def test_the_progress_bar_moves_when_logs_are_there(
     monkeypatch.setattr(bar, "on_train_batch_end", lambda self, *a, **k: spy(*a, **k))
     training = Training(tmp_path, images)
     arguments = training.model, training.make_stream, EPOCHS, STEPS
-    training.fit(*arguments, training.checkpoint, [training.csv, training.throughput])
+    mv.training.fit(
+        *arguments, training.checkpoint, [training.csv, training.throughput]
+    )
     assert spy.call_count == updates
     assert set(spy.call_args[0][1]) == {"loss", "invariance", "redundancy"}
 
@@ -400,9 +401,9 @@ def test_after_a_fallback_what_is_damaged_does_not_count(tmp_path, images):
     first = Training(tmp_path, images, steps=2)
     first.fit()
     assert first.steps() == [6, 8]
-    (first.checkpoint.folder._of(8) / "state.npz").write_bytes(b"")
+    (first.checkpoint.folder._path_of(8) / "state.npz").write_bytes(b"")
     second = Training(tmp_path, images, steps=1)
-    with pytest.warns(match="damaged"), pytest.raises(training.Interrupted):
+    with pytest.warns(match="damaged"), pytest.raises(mv.training.Interrupted):
         second.fit(After(1, second.stop))
     assert second.steps() == [6, 7]
     third = Training(tmp_path, images)
@@ -422,7 +423,7 @@ def test_a_new_best_that_cannot_be_saved_does_not_replace_the_old(
         def on_epoch_end(self, epoch, logs=None):
             logs["probe_accuracy"] = [0.5, 0.6][epoch]
             if epoch == 1:
-                monkeypatch.setattr(checkpoint_store, "sync", full)
+                monkeypatch.setattr(checkpoint_store, "flush_to_disk", full)
 
     with pytest.warns(match="could not be saved"):
         training.fit(Probe())
@@ -440,7 +441,7 @@ class Enough(keras.callbacks.Callback):
 def test_a_training_that_was_ended_early_stays_ended(tmp_path, images, interrupted):
     training = Training(tmp_path, images)
     if interrupted:
-        with pytest.raises(training.Interrupted):
+        with pytest.raises(mv.training.Interrupted):
             training.fit(After(2, training.stop))
         training = Training(tmp_path, images)
     training.fit(Enough())
@@ -460,11 +461,11 @@ def test_refuses_other_epochs_and_states(tmp_path, images):
     ):
         other.checkpoint.state = {name: other.csv, "throughput": other.throughput}
         with pytest.raises(ValueError, match=match):
-            training.fit(other.model, other.make_stream, 2, steps, other.checkpoint)
+            mv.training.fit(other.model, other.make_stream, 2, steps, other.checkpoint)
     for name in ("epochs", "steps_per_epoch"):
         counts = {"epochs": 2, "steps_per_epoch": STEPS, name: 0}
         with pytest.raises(ValueError, match=f"Received: {name}=0"):
-            training.fit(other.model, other.make_stream, **counts, checkpoint=None)
+            mv.training.fit(other.model, other.make_stream, **counts, checkpoint=None)
 
 
 @pytest.mark.slow
@@ -496,7 +497,8 @@ def test_refuses_bad_settings(tmp_path, change):
 
 @pytest.mark.slow
 def test_kills_at_random_moments(tmp_path):
-    command = sys.executable, helpers.ROOT / "tests/programs/kill.py", tmp_path, "--kills=2"
+    kill = helpers.ROOT / "tests/programs/kill.py"
+    command = sys.executable, kill, tmp_path, "--kills=2"
     result = subprocess.run(
         [*map(str, command)], capture_output=True, text=True, timeout=900
     )

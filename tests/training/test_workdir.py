@@ -66,6 +66,12 @@ def test_refuses_a_newer_version(run):
         workdirs.find(run, "auto")
 
 
+def test_refuses_another_stream_version(run):
+    (run / "config.json").write_text(json.dumps({**CONFIG, "stream_version": 99}))
+    with pytest.raises(ValueError, match="workdir=.*stream_version=99, where this"):
+        workdirs.find(run, "auto")
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null", '{"format": "x"}'])
 def test_refuses_a_damaged_configuration(run, content):
     (run / "config.json").write_text(content)
@@ -129,13 +135,13 @@ def test_where_folders_cannot_be_locked_runs_go_on(tmp_path, monkeypatch):
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path):
     path = tmp_path / "new/encoder.keras"
-    with files.whole(path) as unfinished:
+    with files.atomic_write(path) as unfinished:
         unfinished.write_text("old")
-    with pytest.raises(RuntimeError), files.whole(path) as unfinished:
+    with pytest.raises(RuntimeError), files.atomic_write(path) as unfinished:
         assert unfinished.suffix == ".keras"
         unfinished.write_text("ne")
         raise RuntimeError
     assert path.read_text() == "old"
-    with files.whole(path) as unfinished:
+    with files.atomic_write(path) as unfinished:
         unfinished.write_text("new")
     assert path.read_text() == "new" and len(list(path.parent.iterdir())) == 1

@@ -1,29 +1,28 @@
-"""What a study writes: every epoch of every run, means and ranges, and a plot."""
+"""Results of a study: every epoch of every run, means and ranges, and a plot."""
 
 import contextlib
 import csv
+import os
 import pathlib
 import sys
 
-import grid
 import keras
 import matplotlib
 import numpy as np
 from absl import flags
 
-from keras_mvssl import distribution
-from keras_mvssl._internal import files
-from keras_mvssl.training import results as records
+from common import finished
+from keras_mvssl import training
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-# Not in the JSON: where things lie on a machine.
-PLACES = ("workdir", "out", "data_dir")
+# Flags that name folders of a machine, which results do not tell.
+FOLDER_FLAGS = ("workdir", "out", "data_dir")
 
 
 def by_setting(runs):
-    """Runs of the same setting together: `[(setting, runs)]`, in order."""
+    """Group runs by their setting: `[(setting, runs)]`, in order."""
     groups = {}
     for run in runs:
         groups.setdefault(tuple(run.setting.values()), []).append(run)
@@ -31,7 +30,7 @@ def by_setting(runs):
 
 
 def mean_curve(runs, x):
-    """Means over runs of a column, and the lowest, mean and highest accuracy."""
+    """Compute means of a column over runs, and lowest, mean and highest accuracies."""
     curves = [[(row[x], row["accuracy"]) for row in run.curve] for run in runs]
     values = np.array(curves, "float64")
     accuracy = values[:, :, 1]
@@ -39,7 +38,7 @@ def mean_curve(runs, x):
 
 
 def summary(runs):
-    """Means and ranges over the seeds of each setting, for JSON and the README."""
+    """Compute means and ranges over the seeds of each setting, in rows for JSON."""
 
     def spread(values):
         return {"mean": float(np.mean(values)), "min": min(values), "max": max(values)}
@@ -65,27 +64,48 @@ def summary(runs):
 
 
 @contextlib.contextmanager
+def replace_file(path):
+    """Yield a temporary path beside a file, and put the file written there in place.
+
+    The temporary path has the suffix of the file, from which writers tell the format.
+    """
+    unfinished = path.with_name(f".unfinished-{path.name}")
+    yield unfinished
+    os.replace(unfinished, path)
+
+
+@contextlib.contextmanager
 def write_table(path):
-    """A file for `csv`, which is there whole or not at all."""
+    """Open a file for `csv` under a temporary name, and rename it when it is whole."""
     with (
-        files.whole(path) as unfinished,
+        replace_file(path) as unfinished,
         open(unfinished, "w", newline="", encoding="utf-8") as file,
     ):
         yield file
 
 
 def draw_pixels(axis, runs):
-    """A line at the probe of raw pixels."""
+    """Draw a line at the probe of raw pixels."""
     pixels = 100 * runs[0].results["probe"]["pixels"]
     axis.axhline(pixels, color="gray", ls=":", lw=1, label="raw pixels")
 
 
 def write(study, runs, found, figure, out, **more):
-    """Writes CSV, JSON and PNG of a study, named by it, its data set and size."""
+    """Write CSV, JSON and PNG of a study, named by study, data set and size.
+
+    Args:
+        study: Name of the study.
+        runs: `Runs`.
+        found: The `finished.StudyRun`s to write.
+        figure: The plot, which is closed.
+        out: Folder of the files.
+        **more: Further entries of the JSON file.
+    """
     path = out / f"{study}-{runs.title}"
     with write_table(path.with_suffix(".csv")) as file:
         columns = ["epoch", "views_seen", "seconds", "accuracy", "accuracy_4_views"]
-        writer = csv.DictWriter(file, [*grid.SETTING, "seed", *columns], restval="")
+        names = [*finished.SETTING_NAMES, "seed", *columns]
+        writer = csv.DictWriter(file, names, restval="")
         writer.writeheader()
         for run in found:
             last = {"accuracy_4_views": run.results["probe"]["4_views"]}
@@ -99,13 +119,11 @@ def write(study, runs, found, figure, out, **more):
         "settings": summary(found),
         "commits_of_runs": sorted({str(run.results["commit"]) for run in found}),
         **more,
-        "backend": keras.backend.backend(),
-        "device": distribution.device_name(),
-        **records.provenance(),
+        **training.provenance(),
         "command": _command(),
     }
-    records.write_json(path.with_suffix(".json"), content)
-    with files.whole(path.with_suffix(".png")) as unfinished:
+    training.write_json(path.with_suffix(".json"), content)
+    with replace_file(path.with_suffix(".png")) as unfinished:
         figure.savefig(unfinished, dpi=110)
     plt.close(figure)
     for row in content["settings"]:
@@ -121,19 +139,18 @@ def write(study, runs, found, figure, out, **more):
 
 
 def write_search(runs, rows, out):
-    """Writes what a search compared and chose."""
+    """Write the settings that a search compared and chose."""
     path = out / f"search-{runs.title}.json"
-    content = {"study": "search", "data": runs.title, "seeds": runs.seeds}
-    content |= {"rows": rows, "backend": keras.backend.backend()}
-    content |= {**records.provenance(), "command": _command()}
-    records.write_json(path, content)
+    content = {"study": "search", "data": runs.title, "seeds": runs.seeds, "rows": rows}
+    content |= {**training.provenance(), "command": _command()}
+    training.write_json(path, content)
     print(f"Written to {path}")
 
 
 def _command():
-    """The command of a study, without the folders of this machine."""
+    """Return the command of a study, without the folders of this machine."""
     given = flags.FLAGS.flags_by_module_dict().get(sys.argv[0], [])
-    given = [f.serialize() for f in given if f.present and f.name not in PLACES]
+    given = [f.serialize() for f in given if f.present and f.name not in FOLDER_FLAGS]
     script = pathlib.Path(sys.argv[0]).name
     backend = keras.backend.backend()
     return " ".join(

@@ -1,5 +1,3 @@
-import os
-import platform
 from unittest import mock
 
 import keras
@@ -9,66 +7,7 @@ from keras import ops
 
 import helpers
 from keras_mvssl import _backend
-from keras_mvssl.distribution import normalization
-
-
-def test_matmul():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(3, 5, 64)), rng.normal(size=(3, 64, 7))
-    got = _backend.matmul(*(ops.convert_to_tensor(x, "float32") for x in (a, b)))
-    np.testing.assert_allclose(ops.convert_to_numpy(got), a @ b, atol=1e-5)
-
-
-def test_matmul_stays_exact_where_the_backend_may_round(monkeypatch):
-    from keras_mvssl.distribution import precision
-
-    monkeypatch.setattr(precision, "_may_round", lambda: True)
-    test_matmul()
-
-
-def test_require_rows():
-    x = ops.ones((3, 2))
-    assert _backend.require_rows(x, 3, "Too few.") is x
-    with pytest.raises(ValueError, match=r"Too few. Received: shape=\(3, 2\)"):
-        _backend.require_rows(x, 4, "Too few.")
-
-
-def test_this_process_is_known():
-    assert _backend.device_name()
-    assert _backend.peak_memory() > 1e7
-    assert set(_backend.versions()) == {"keras", keras.backend.backend()}
-
-
-# Blocks of 512 MB, since where pages are huge, few are as many.
-FAULTS_OF_A_SECOND_BLOCK = """
-import ctypes, resource
-from keras_mvssl import distribution
-
-distribution.keep_freed_memory()
-libc, size = ctypes.CDLL(None), 1 << 29
-libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
-libc.free.argtypes = [ctypes.c_void_p]
-for _ in range(2):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    block = libc.malloc(size)
-    ctypes.memset(block, 1, size)
-    libc.free(block)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="It is for glibc.")
-@pytest.mark.parametrize(
-    "choice",
-    [{}, {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}, {"MALLOC_TOP_PAD_": "0"}],
-)
-def test_freed_memory_is_kept_unless_the_user_chose(choice, monkeypatch):
-    for name in list(os.environ):
-        if name == "GLIBC_TUNABLES" or name.startswith("MALLOC_"):
-            monkeypatch.delenv(name)
-    found = helpers.run_python("-c", FAULTS_OF_A_SECOND_BLOCK, environment=choice)
-    assert (int(found.stdout) > 100) == bool(choice), found.stderr
-
+from keras_mvssl._backend import normalization
 
 on_torch = pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="Others compile Keras' operations."
@@ -133,7 +72,7 @@ def test_what_cannot_be_fused_is_left_to_keras(monkeypatch):
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(*map(ops.convert_to_numpy, (one, other)))
     layer.trainable = True
-    monkeypatch.setattr(normalization, "processes", lambda: (0, 2))
+    monkeypatch.setattr(normalization, "_is_single_process", lambda: False)
     spy = mock.Mock(side_effect=layer._moments)
     layer._moments = spy  # as `synchronize` gives it one
     layer(rows, training=True)

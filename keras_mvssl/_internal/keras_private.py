@@ -1,0 +1,21 @@
+"""Private parts of Keras and KerasCV that the package relies on.
+
+`pyproject.toml` bounds Keras to the minor version in which they were tested, and
+`tests/_internal/test_keras_private.py` has a test for each.
+"""
+
+# Name of the part, and the modules that use it.
+PRIVATE_PARTS = {
+    "Model._flatten_layers": (
+        "_backend/normalization.py, distribution/exchange.py, callbacks/checkpoint.py"
+    ),
+    "BatchNormalization._moments": "distribution/exchange.py",
+    "BatchNormalization._reduction_axes": "distribution/exchange.py",
+    "Model._compile_loss._user_loss_weights": "distribution/exchange.py",
+    "Model._jax_state": "models/multi_view_model.py",
+    "Model.evaluate(_use_cached_eval_dataset)": "models/multi_view_model.py",
+    "module names that begin with keras.src.": "models/multi_view_model.py",
+    "Optimizer._get_variable_index": "optimizers/lars.py",
+    "the warning `Skipping variable loading`": "callbacks/checkpoint.py",
+    "keras_cv layer._random_generator": "views/kerascv_layers.py",
+}

@@ -1,0 +1,97 @@
+"""Content of one checkpoint: the files that hold a model and its training state."""
+
+import json
+import warnings
+
+import keras
+import numpy as np
+
+from keras_mvssl import _backend
+from keras_mvssl import distribution
+from keras_mvssl._internal.stream_version import STREAM_VERSION
+from keras_mvssl._internal.stream_version import check_stream_version
+
+
+def write(path, model, state, progress):
+    """Write a model and its training state into the folder of a checkpoint.
+
+    Args:
+        path: The folder, which exists.
+        model: A compiled model.
+        state: `{name: object}`, objects with a `get_state()` that JSON can hold.
+        progress: Dict that JSON can hold, with at least `step` and `steps_per_epoch`.
+    """
+    model.save(path / "model.keras")
+    metrics = model.metrics_variables
+    sums = [_backend.value_of(x) * distribution.separate_metric_sums() for x in metrics]
+    arrays = {f"metric_{i}": x for i, x in enumerate(sums)}
+    for i, seed in enumerate(_seeds(model)):
+        arrays[f"seed_{i}"] = _backend.value_of(seed)
+    np.savez(path / "state.npz", **arrays, **_backend.random_state())
+    content = {
+        **progress,
+        "stream_version": STREAM_VERSION,
+        "number_of_metrics": len(metrics),
+        "state": {name: item.get_state() for name, item in state.items()},
+    }
+    (path / "state.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def restore(path, model, state, steps_per_epoch):
+    """Restore a model, and the objects of `state`, from the folder of a checkpoint.
+
+    Args:
+        path: The folder.
+        model: A compiled model with a built optimizer.
+        state: `{name: object}`, with the names that `write` was given; each object has
+            a `set_state(state)`.
+        steps_per_epoch: int, which must equal the one of the checkpoint.
+
+    Returns:
+        A dict with the `progress` that `write` was given; a list of the values of the
+        model's metrics; and the random state of the backend, `{name: array}`.
+
+    Raises:
+        ValueError: For a checkpoint of another model, another length of epochs, other
+            names in `state`, or another stream version.
+    """
+    content = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    check_stream_version(content, f"checkpoint={path}")
+    if content["steps_per_epoch"] != steps_per_epoch:
+        raise ValueError(
+            f"The checkpoint has epochs of {content['steps_per_epoch']} steps. "
+            f"Received: steps_per_epoch={steps_per_epoch}"
+        )
+    if set(content["state"]) != set(state):
+        raise ValueError(
+            f"The checkpoint holds the state of {sorted(content['state'])}. "
+            f"Received: state={sorted(state)}"
+        )
+    with warnings.catch_warnings():
+        # For an optimizer of another kind, Keras only warns.
+        warnings.filterwarnings("error", "Skipping variable loading")
+        try:
+            model.load_weights(path / "model.keras")
+        except (ValueError, UserWarning) as error:
+            raise ValueError(
+                "The checkpoint is of another model or optimizer (see above). "
+                f"Received: {path}"
+            ) from error
+    for name, item in state.items():
+        item.set_state(content["state"][name])
+    with np.load(path / "state.npz", allow_pickle=False) as arrays:
+        for i, seed in enumerate(_seeds(model)):
+            seed.assign(arrays[f"seed_{i}"])
+        metrics = [arrays[f"metric_{i}"] for i in range(content["number_of_metrics"])]
+        random = {name: arrays[name] for name in arrays if name.startswith("random")}
+    return content, metrics, random
+
+
+def _seeds(model):
+    """List the states of the random generators of a model's layers, e.g. of dropout."""
+    return [
+        value.state
+        for layer in model._flatten_layers()
+        for _, value in sorted(vars(layer).items())
+        if isinstance(value, keras.random.SeedGenerator)
+    ]

@@ -1,0 +1,75 @@
+"""Variants of a training step that leave more to Keras and to the backend."""
+
+import keras
+from keras import ops
+
+import keras_mvssl as mv
+
+
+class StockBatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation that trains as Keras computes it.
+
+    On PyTorch, `MultiViewModel.compile` fuses layers of Keras' own class alone.
+    """
+
+
+def with_stock_normalization(model):
+    """Return a copy of a functional model, with `StockBatchNormalization`."""
+
+    def clone(layer):
+        is_normalization = isinstance(layer, keras.layers.BatchNormalization)
+        made = StockBatchNormalization if is_normalization else type(layer)
+        return made.from_config(layer.get_config())
+
+    return keras.models.clone_model(model, clone_function=clone)
+
+
+class RoundedBarlowTwins(mv.losses.BarlowTwins):
+    """Barlow Twins whose matrix products have the precision of the backend.
+
+    The products are those of `BarlowTwins`, which takes them at full precision.
+
+    Args:
+        batch_size: Images in a batch.
+    """
+
+    def __init__(self, batch_size):
+        super().__init__()
+        self.batch_size = batch_size
+
+    def terms(self, projections):
+        z = self.prepare(projections)
+        views, dim = z.shape[1:]
+        if views == 2:
+            x, y = ops.unstack(z, axis=1)
+            diagonal = ops.mean(x * y, axis=0)
+            invariance = ops.sum(ops.square(1.0 - diagonal))
+            in_feature_space = dim < 2 * self.batch_size
+        else:
+            x = y = ops.mean(z, axis=1)
+            diagonals = ops.mean(z * ops.expand_dims(x, 1), axis=0)
+            invariance = ops.sum(ops.square(1.0 - diagonals)) / views
+            diagonal = ops.mean(diagonals, axis=0)
+            in_feature_space = dim < self.batch_size
+        if not in_feature_space:
+            grams = [_gram(part) for part in ([x] if x is y else [x, y])]
+            squares = grams[0] * grams[-1]
+        elif x is y:
+            squares = ops.square(_gram(ops.transpose(x)))
+        else:
+            squares = ops.square(ops.matmul(ops.transpose(x), y))
+        redundancy = ops.sum(squares) / self.batch_size**2
+        redundancy = redundancy - ops.sum(ops.square(diagonal))
+        return {"invariance": invariance, "redundancy": redundancy}
+
+
+@ops.custom_gradient
+def _gram(x):
+    """Compute x xᵀ, with the gradient (A + Aᵀ) x: one product instead of two."""
+
+    def gradient(*arguments, upstream=None):
+        if upstream is None:  # TensorFlow and JAX pass it without a name.
+            (upstream,) = arguments
+        return ops.matmul(upstream + ops.transpose(upstream), x)
+
+    return ops.matmul(x, ops.transpose(x)), gradient

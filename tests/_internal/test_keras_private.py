@@ -1,0 +1,119 @@
+"""One test for each private part of Keras that the package relies on."""
+
+import inspect
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mvssl as mv
+from keras_mvssl._internal.keras_private import PRIVATE_PARTS
+
+
+def flatten_layers(tmp_path):
+    inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="deep")])
+    outer = keras.Sequential([keras.Input((2,)), inner])
+    assert "deep" in [layer.name for layer in outer._flatten_layers()]
+
+
+def moments(tmp_path):
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 2))
+    called = []
+
+    def count(inputs, mask):
+        called.append(mask)
+        return keras.ops.moments(inputs, 0)
+
+    layer._moments = count
+    layer(np.ones((4, 2), "float32"), training=True)
+    assert called == [None]
+
+
+def reduction_axes(tmp_path):
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 3, 4, 2))
+    assert list(layer._reduction_axes) == [0, 1, 2]
+
+
+def user_loss_weights(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", loss_weights=[2.0])
+    assert model._compile_loss._user_loss_weights == [2.0]
+
+
+def source_of_fit():
+    return inspect.getsource(inspect.unwrap(keras.Model.fit))
+
+
+def jax_state(tmp_path):
+    if keras.backend.backend() != "jax":
+        pytest.skip("Only on JAX.")
+    assert "self._jax_state = {" in source_of_fit()
+
+
+def cached_eval_dataset(tmp_path):
+    assert "_use_cached_eval_dataset=True" in source_of_fit()
+
+
+def module_names(tmp_path):
+    assert keras.losses.MeanSquaredError.__module__.startswith("keras.src.")
+    assert keras.losses.mean_squared_error.__module__.startswith("keras.src.")
+
+
+def variable_index(tmp_path):
+    variables = [keras.Variable(np.ones(2)), keras.Variable(np.ones(3))]
+    optimizer = mv.optimizers.LARS()
+    optimizer.build(variables)
+    assert optimizer._get_variable_index(variables[1]) == 1
+
+
+def skipping_variable_loading(tmp_path):
+    def model(optimizer):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile(optimizer, "mse")
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    path = tmp_path / "model.keras"
+    model("adam").save(path)
+    with pytest.warns(UserWarning, match="Skipping variable loading"):
+        model("sgd").load_weights(path)
+
+
+def random_generator(tmp_path):
+    keras_cv = pytest.importorskip("keras_cv", reason="KerasCV is not installed.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        layer = keras_cv.layers.RandomFlip()
+    assert hasattr(layer, "_random_generator")
+
+
+TESTS = {
+    "Model._flatten_layers": flatten_layers,
+    "BatchNormalization._moments": moments,
+    "BatchNormalization._reduction_axes": reduction_axes,
+    "Model._compile_loss._user_loss_weights": user_loss_weights,
+    "Model._jax_state": jax_state,
+    "Model.evaluate(_use_cached_eval_dataset)": cached_eval_dataset,
+    "module names that begin with keras.src.": module_names,
+    "Optimizer._get_variable_index": variable_index,
+    "the warning `Skipping variable loading`": skipping_variable_loading,
+    "keras_cv layer._random_generator": random_generator,
+}
+
+
+def test_all_are_tested():
+    assert TESTS.keys() == PRIVATE_PARTS.keys()
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_keras_still_has(name, tmp_path):
+    try:
+        TESTS[name](tmp_path)
+    except (AssertionError, AttributeError, TypeError, ImportError) as error:
+        pytest.fail(
+            f"Keras {keras.__version__} changed a private part, {name}, that "
+            f"{PRIVATE_PARTS[name]} relies on: {error!r}"
+        )

@@ -1,0 +1,98 @@
+"""Settings are said once: fields, choices, flags and documentation agree."""
+
+import dataclasses
+import functools
+import importlib
+import typing
+
+import pytest
+from absl import flags
+
+from keras_mvssl.training import Recipe
+from keras_mvssl.training import command_line
+from keras_mvssl.training import recipe as recipes
+from keras_mvssl.training import settings
+
+BUILD = importlib.import_module("keras_mvssl.training.build")
+FIELDS = {field.name: field for field in dataclasses.fields(Recipe)}
+RECIPE = Recipe(dataset="shapes")
+# The flags of the design, of those for which there is something yet.
+FLAGS = {
+    "data": "data_dir image_size fraction on_bad_image workers",
+    "views": "views view_size augment",
+    "model": "backbone projector_dim precision",
+    "loss": "loss beta pairing",
+    "optimisation": "epochs steps_per_epoch batch_size accumulate optimizer "
+    "learning_rate weight_decay warmup_epochs seed",
+    "watching": "probe_every checkpoint_minutes checkpoint_steps",
+    "where": "devices",
+}
+
+
+@pytest.mark.parametrize(
+    "name, objects",
+    [
+        ("loss", recipes.LOSSES),
+        ("backbone", BUILD.BACKBONES),
+        ("optimizer", BUILD.OPTIMIZERS),
+    ],
+)
+def test_each_choice_has_an_object(name, objects):
+    assert set(typing.get_args(FIELDS[name].type)) == set(objects)
+
+
+def test_each_field_is_explained():
+    for name, field in FIELDS.items():
+        explanation = field.metadata["help"]
+        assert explanation.endswith(".") and f"{name}: {explanation}" in Recipe.__doc__
+        assert ("No flag." in explanation) == (field.metadata["group"] is None)
+
+
+@pytest.fixture
+def groups(monkeypatch):
+    """The flags of a recipe, in a registry of their own."""
+    own = flags.FlagValues()
+    monkeypatch.setattr(flags, "FLAGS", own)
+    for name in ("DEFINE", "DEFINE_string", "DEFINE_enum"):
+        define = functools.partial(getattr(flags, name), flag_values=own)
+        monkeypatch.setattr(flags, name, define)
+    return command_line.define_flags(RECIPE)
+
+
+def test_flags_by_group(groups):
+    expected = {group: set(names.split()) for group, names in FLAGS.items()}
+    assert {group: set(names) for group, names in groups.items()} == expected
+    assert tuple(groups) == settings.GROUPS
+    text = command_line.help_text("A title.", groups)
+    assert text.startswith("A title.\n\ndata:\n  --data_dir=<string>\n")
+    assert "--augment=<kerascv|device>\n" in text
+    assert "--beta=<float or 'auto'>\n" in text and "--views=<int>\n" in text
+    assert "      Views of each image. Here: 4." in text
+
+
+def test_flags_take_values_of_their_kind(groups):
+    flags.FLAGS(["a.py", "--views=8", "--beta=auto", "--weight_decay=0.1"])
+    values = flags.FLAGS.flag_values_dict()
+    assert (values["views"], values["beta"], values["weight_decay"]) == (8, "auto", 0.1)
+    assert values["epochs"] is None  # not given
+    for wrong in ("--augment=gpu", "--views=two", "--beta=low"):
+        with pytest.raises(flags.IllegalFlagValueError):
+            flags.FLAGS(["a.py", wrong])
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("augment", "gpu", "one of .'kerascv', 'device'.. Received: augment='gpu'"),
+        ("stem", "vgg", "one of .'cifar', 'imagenet'.. Received: stem='vgg'"),
+        ("views", 1, "an int of at least 2. Received: views=1"),
+        ("views", 2.5, "an int of at least 2. Received: views=2.5"),
+        ("learning_rate", 0, "a number above 0. Received: learning_rate=0"),
+        ("weight_decay", -1, "a number of at least 0. Received: weight_decay=-1"),
+        ("warmup_epochs", float("inf"), "Received: warmup_epochs=inf"),
+        ("warmup_epochs", float("nan"), "Received: warmup_epochs=nan"),
+    ],
+)
+def test_values_outside_their_bounds_are_refused(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(RECIPE, **{name: value}).check()
