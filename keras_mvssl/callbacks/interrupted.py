@@ -32,3 +32,10 @@ class Interrupted(SystemExit):
     ) -> None:
         super().__init__(self.CODE)
         self.reason, self.step, self.saved = reason, step, saved
+
+    def __str__(self) -> str:
+        where = "outside of training"
+        if self.step is not None:
+            saved = "saved" if self.saved else "NOT saved"
+            where = f"after step {self.step}, which is {saved}"
+        return f"Stopped by {self.reason} {where}"

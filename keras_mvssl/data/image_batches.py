@@ -181,7 +181,7 @@ def check_arguments(images, batch_size, seed, start_step):
 
 
 def check_array(images, batch_size):
-    """Return the images as a NumPy array, after a check of shape, pixels and number."""
+    """Return images as a NumPy array, checked for shape, pixel range and count."""
     images = np.asarray(images)
     if images.ndim != 4:
         raise ValueError(

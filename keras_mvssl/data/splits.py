@@ -80,7 +80,7 @@ def fingerprint(data):
 
 
 def fits_in_memory(count, shape):
-    """Return whether `count` uint8 images of a shape are to be held as arrays."""
+    """Return whether `count` uint8 images of a shape fit into `MEMORY_LIMIT_BYTES`."""
     return count * np.prod(shape) <= MEMORY_LIMIT_BYTES
 
 

@@ -54,7 +54,7 @@ def collect(encoder, train, test):
 
 
 def collect_unlabelled(encoder, images):
-    """Measure the features of some images without labels, for pictures of them.
+    """Measure features of unlabelled images, for the pictures of a report.
 
     Args:
         encoder: A `keras.Model` from images to features.

@@ -21,7 +21,7 @@ MAX_PIXELS = 32
 
 
 class Baselines:
-    """The baseline probes of a run, measured once and kept in its folder.
+    """The baseline probes of a run, measured once and kept in the folder of the run.
 
     Args:
         workdir: Folder of the run.
@@ -37,7 +37,7 @@ class Baselines:
         self.key = json.loads(json.dumps(key))
 
     def find(self):
-        """Return the kept accuracies, `{name: accuracy}`; none of other settings."""
+        """Return kept accuracies of the same settings, `{name: accuracy}`."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             known = json.loads((self.workdir / FILE).read_text(encoding="utf-8"))
             if known["of"] == self.key:
@@ -45,11 +45,11 @@ class Baselines:
         return {}
 
     def write(self, output, accuracies):
-        """Keep accuracies in a folder."""
+        """Write measured accuracies to a folder."""
         write_json(output / FILE, {"of": self.key, "probe": accuracies})
 
     def measure(self, encoder, splits):
-        """Probe what is not kept yet, in one process.
+        """Probe raw pixels and random weights where no accuracy is kept yet.
 
         Args:
             encoder: Encoder with random weights.

@@ -92,7 +92,7 @@ def build(recipe: Recipe, splits: data.Splits | None = None) -> Parts:
 
 
 def compile_model(model, recipe, steps_per_epoch):
-    """Compile with the loss and optimizer of a recipe, warm-up and cosine decay."""
+    """Compile a model with the loss, optimizer and learning rates of a recipe."""
     total = steps_per_epoch * recipe.epochs
     warmup = min(round(steps_per_epoch * recipe.warmup_epochs), total - 1)
     make = OPTIMIZERS[recipe.optimizer]
@@ -157,7 +157,7 @@ def _make_stream(recipe, make_views, images, start_step):
 
 @contextlib.contextmanager
 def _dtype_policy(precision):
-    """Build layers that compute in this precision; their weights are float32."""
+    """Build layers of a precision within this context; weights stay float32."""
     before = keras.config.dtype_policy()
     policy = "float32" if precision == "float32" else f"mixed_{precision}"
     keras.config.set_dtype_policy(policy)

@@ -5,7 +5,7 @@ import time
 
 
 class Clock:
-    """Adds up the seconds of the parts of a run, over all its starts.
+    """Clock that adds up the seconds of each part of a run, over all starts of the run.
 
     Attributes:
         seconds: `{part: seconds}`.
@@ -17,7 +17,7 @@ class Clock:
 
     @contextlib.contextmanager
     def part(self, name):
-        """Count the time within the context as that of one part."""
+        """Count the time within this context for one part of the run."""
         self._name, self._since = name, time.perf_counter()
         try:
             yield

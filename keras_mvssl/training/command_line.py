@@ -12,12 +12,12 @@ from typing import Any
 from absl import app
 from absl import flags
 
+from keras_mvssl.training.fields import GROUPS
+from keras_mvssl.training.fields import kinds_of
 from keras_mvssl.training.recipe import Recipe
+from keras_mvssl.training.resume import Resume
 from keras_mvssl.training.run import run
-from keras_mvssl.training.settings import GROUPS
-from keras_mvssl.training.settings import kinds_of
 from keras_mvssl.training.view_table import tuned
-from keras_mvssl.training.workdir import Resume
 
 
 def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -> None:

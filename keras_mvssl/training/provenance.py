@@ -1,4 +1,4 @@
-"""The settings of a run, and what its numbers must be quoted with."""
+"""The settings of a run, and the circumstances of its numbers."""
 
 import dataclasses
 import datetime
@@ -21,7 +21,7 @@ from keras_mvssl.data import splits as splits_of_data
 
 @functools.cache
 def commit() -> str | None:
-    """Return the commit of the package, as it is at the first call."""
+    """Return the Git commit of the package, as it was at the first call."""
     package = pathlib.Path(__file__).parents[1]
 
     def git(*command):
@@ -38,7 +38,7 @@ def commit() -> str | None:
 
 
 def provenance() -> dict[str, Any]:
-    """Collect what a number must be quoted with.
+    """Collect the circumstances that a measured number must be quoted with.
 
     Returns:
         A dict that JSON can hold: `command`, `backend`, `device`, `commit`, `date`,

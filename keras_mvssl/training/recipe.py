@@ -9,9 +9,9 @@ import keras
 from keras_mvssl import losses
 from keras_mvssl.data.images import BadImagePolicy
 from keras_mvssl.losses.barlow_twins import Pairing
-from keras_mvssl.training.settings import check_field
-from keras_mvssl.training.settings import describe_fields
-from keras_mvssl.training.settings import setting
+from keras_mvssl.training.fields import check_field
+from keras_mvssl.training.fields import describe_fields
+from keras_mvssl.training.fields import setting
 from keras_mvssl.views import Augmentation
 
 LOSSES = {
@@ -171,7 +171,7 @@ class Recipe:
 
     @property
     def is_of_npz(self) -> bool:
-        """Whether `data_dir` is a file that holds the data set."""
+        """True where `data_dir` is an npz file that holds the data set."""
         return str(self.data_dir).lower().endswith(".npz")
 
     def make_loss(self) -> keras.losses.Loss:
@@ -181,7 +181,7 @@ class Recipe:
         return LOSSES[self.loss](**given)
 
     def augmentation_for(self, image_shape: tuple[int, int, int]) -> Augmentation:
-        """Return the augmentation for images `(H, W, C)`, whose size is the default."""
+        """Return the augmentation; views are as large as `image_shape` by default."""
         augmentation = self.augmentation or Augmentation(size=image_shape[:2])
         if self.view_size is None:
             return augmentation

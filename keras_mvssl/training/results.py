@@ -1,4 +1,4 @@
-"""What a run found, in files and on the screen."""
+"""The results of a run, in files and on the screen."""
 
 import pathlib
 import sys
@@ -46,7 +46,7 @@ def collect(config, model, watchers, probe, clock):
 
 
 def describe(config, model):
-    """Return the settings that belong to a result; None for those the loss lacks."""
+    """Return the settings for `results.json`; None for those that the loss lacks."""
     has_beta = hasattr(model.loss, "resolve_beta")
     dim = config["projector_dim"]
     return {
@@ -59,7 +59,7 @@ def describe(config, model):
 
 
 def announce(config, splits, model):
-    """Print what a run is going to do."""
+    """Print the settings of a run that is about to begin."""
     print(
         f"{splits.name}: {config['views']} views, batches of {config['batch_size']} "
         f"images, {config['epochs']} epochs of {config['steps_per_epoch']} steps; "
@@ -70,7 +70,7 @@ def announce(config, splits, model):
 
 
 def list_bad_images(splits, folder):
-    """Add to the list of this and earlier starts, and return how many there are."""
+    """Add skipped images to `bad_images.txt`, and return how many the file lists."""
     path = folder / "bad_images.txt"
     found = [x.encode("utf-8", "backslashreplace").decode() for x in splits.bad_images]
     if path.exists():
@@ -83,7 +83,7 @@ def list_bad_images(splits, folder):
 
 
 def summarize(results, workdir):
-    """Print what a run found."""
+    """Print the results of a run."""
     if results["probe"]["final"] is not None:
         print("Linear probe, accuracy on the test images:")
         for key, name in PROBES.items():

@@ -26,9 +26,9 @@ from keras_mvssl.training.provenance import commit
 from keras_mvssl.training.provenance import describe
 from keras_mvssl.training.provenance import known_settings
 from keras_mvssl.training.recipe import Recipe
+from keras_mvssl.training.resume import Resume
 from keras_mvssl.training.watchers import Watchers
 from keras_mvssl.training.watchers import make_watchers
-from keras_mvssl.training.workdir import Resume
 from keras_mvssl.training.workdir import Workdir
 from keras_mvssl.training.workdir import open_workdir
 
@@ -80,7 +80,7 @@ def run(
 
 @dataclasses.dataclass
 class Run:
-    """A run under way.
+    """The data, model, callbacks and folder of a run that is under way.
 
     Attributes:
         folder: Its `Workdir`.
@@ -102,7 +102,7 @@ class Run:
 
 
 def prepare(recipe, folder):
-    """Build what a run needs, probe its baselines and claim its folder: a `Run`."""
+    """Build all objects of a run, probe its baselines and claim its folder."""
     keras.utils.set_random_seed(recipe.seed)
     clock = Clock()
     with clock.part("data and model"):
@@ -143,7 +143,7 @@ def train(run):
 
 
 def finish(run):
-    """Save the encoder, what was measured and the report; return the results."""
+    """Save the encoder, the diagnostics, the results and the report of a run."""
     output, encoder = run.folder.output, run.parts.model.encoder
     splits = run.parts.splits
     with files.atomic_write(output / "encoder.keras") as path:
@@ -182,12 +182,5 @@ def _tell_how_to_go_on(workdir):
     try:
         yield
     except Interrupted as stop:
-        where = "outside of training"
-        if stop.step is not None:
-            saved = "saved" if stop.saved else "NOT saved"
-            where = f"after step {stop.step}, which is {saved}"
-        print(
-            f"Stopped by {stop.reason} {where}. To go on, start the same again "
-            f"with --workdir={workdir}"
-        )
+        print(f"{stop}. To go on, start the same again with --workdir={workdir}")
         raise

@@ -8,23 +8,14 @@ import pathlib
 import tempfile
 import typing
 import warnings
-from typing import Literal
 
 from keras_mvssl import distribution
 from keras_mvssl._internal.stream_version import check_stream_version
 from keras_mvssl.callbacks import checkpoint_store
 from keras_mvssl.training import baselines
+from keras_mvssl.training.resume import Resume
+from keras_mvssl.training.resume import refuse_other_settings
 
-Resume = Literal["auto", "never", "must"]
-# Settings that may change when a run goes on: its result stays the same. The stream
-# version is checked on its own.
-FREE_SETTINGS = (
-    *("devices", "workers", "data_dir", "checkpoint_minutes", "checkpoint_steps"),
-    *("on_bad_image", "command", "commit", "date", "device", "versions"),
-    *("stream_version", "cpu_cores"),
-)
-# Settings of earlier versions, with the value that every run has now.
-FORMER_SETTINGS = {"steps_per_execution": 1}
 LOCK = ".lock"
 
 
@@ -45,14 +36,14 @@ class Workdir:
 
     @property
     def is_complete(self):
-        """Whether the run in the folder has finished."""
+        """True where the run in the folder has finished."""
         files = ("results.json", "report.html")
         found = [(self.path / name).exists() for name in files]
         return self.config is not None and all(found)
 
     @property
     def is_new(self):
-        """Whether this process writes the files that a run begins with."""
+        """True where this process has to write the files that a run begins with."""
         return self.config is None or self.output != self.path
 
     def claim(self):
@@ -90,7 +81,7 @@ def open_workdir(path, resume, settings):
 
     Args:
         path: The folder.
-        resume: As of `training.run`.
+        resume: Same as in `training.run`.
         settings: The settings of this run that are known before its data.
 
     Raises:
@@ -181,36 +172,6 @@ def _others(workdir):
         for p in workdir.iterdir()
         if p.name not in own and not p.name.startswith(".unfinished-")
     ]
-
-
-def refuse_other_settings(known, settings, workdir):
-    """Refuse settings of another run.
-
-    Args:
-        known: The configuration that `find` returned.
-        settings: Some of the settings of this run, a dict.
-        workdir: The folder.
-
-    Raises:
-        ValueError: With the settings that differ.
-    """
-    settings = json.loads(json.dumps(settings))
-    differences = [
-        f"{name}: {known.get(name)!r} there, {value!r} here"
-        for name, value in settings.items()
-        if name not in FREE_SETTINGS and known.get(name) != value
-    ]
-    differences += [
-        f"{name}: {known[name]!r} there, {value!r} here"
-        for name, value in FORMER_SETTINGS.items()
-        if known.get(name, value) != value
-    ]
-    if differences:
-        raise ValueError(
-            "`workdir` holds a run with other settings. Choose another folder, or the "
-            f"settings of that run. Received: workdir={workdir}; "
-            + "; ".join(differences)
-        )
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ from absl import flags
 
 from keras_mvssl.training import Recipe
 from keras_mvssl.training import command_line
+from keras_mvssl.training import fields
 from keras_mvssl.training import recipe as recipes
-from keras_mvssl.training import settings
 
 BUILD = importlib.import_module("keras_mvssl.training.build")
 FIELDS = {field.name: field for field in dataclasses.fields(Recipe)}
@@ -62,7 +62,7 @@ def groups(monkeypatch):
 def test_flags_by_group(groups):
     expected = {group: set(names.split()) for group, names in FLAGS.items()}
     assert {group: set(names) for group, names in groups.items()} == expected
-    assert tuple(groups) == settings.GROUPS
+    assert tuple(groups) == fields.GROUPS
     text = command_line.help_text("A title.", groups)
     assert text.startswith("A title.\n\ndata:\n  --data_dir=<string>\n")
     assert "--augment=<kerascv|device>\n" in text

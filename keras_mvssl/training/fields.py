@@ -12,7 +12,7 @@ GROUPS = ("data", "views", "model", "loss", "optimisation", "watching", "where")
 
 
 def setting(help, default=dataclasses.MISSING, group=None, least=None, above=None):
-    """Describe a field of `Recipe`.
+    """Make a dataclass field for a setting, with its explanation, flag and bounds.
 
     Args:
         help: Explanation of the setting.
