@@ -34,6 +34,13 @@ class Parts:
         make_stream: Function of a number of steps, to the stream for `fit` that begins
             after so many.
         make_views: The `KerasCVViews` of the stream; None where the model makes views.
+
+    Example:
+    ```python
+    recipe = keras_mvssl.training.Recipe(dataset="shapes", backbone="tiny")
+    parts = keras_mvssl.training.build(recipe, splits)
+    parts.augmentation, parts.steps_per_epoch
+    ```
     """
 
     splits: data.Splits
