@@ -48,6 +48,7 @@ encoder = keras.Model(images, keras.layers.Flatten()(images))
 model = mv.MultiViewModel(encoder, mv.models.Projector(48, 8))
 model.compile()
 model.fit(np.random.randint(0, 256, (4, 2, 4, 4, 3)), verbose=0)
+mv.training.Recipe(dataset="shapes"), mv.report.write
 heavy = {"tensorflow", "tensorflow_datasets", "keras_cv"} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -48,7 +48,8 @@ class Parts:
     model: models.MultiViewModel
     steps_per_epoch: int
     make_stream: Callable[[int], Any]
-    make_views: views.KerasCVViews | None
+    # The type is quoted: looking it up would import TensorFlow.
+    make_views: "views.KerasCVViews | None"
 
 
 def build(recipe: Recipe, splits: data.Splits | None = None) -> Parts:

@@ -87,7 +87,7 @@ def test_compiles_by_default_and_again_with_a_loss_of_ones_own(model):
         dict(loss=keras.losses.mean_squared_error),
         dict(metrics=["mse"]),
     ],
-    ids=str,
+    ids=["name", "loss", "function", "metrics"],
 )
 def test_refuses_losses_and_metrics_that_need_targets(model, arguments):
     with pytest.raises(ValueError, match="targets.*Received: (loss|metrics)="):

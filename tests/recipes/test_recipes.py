@@ -97,8 +97,8 @@ def test_at_most_30_flags():
 def test_a_flag_wins_over_the_table(tmp_path):
     code = """
 import runpy, sys
-from keras_mvssl import training
-training.run = lambda recipe, *args, **kwargs: print(recipe)
+from keras_mvssl.training import command_line
+command_line.run = lambda recipe, *args, **kwargs: print(recipe)
 sys.argv[0] = sys.argv.pop(1)
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
