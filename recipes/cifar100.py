@@ -6,7 +6,8 @@ TFDS downloads the data set on first use. Probes tell the 100 fine classes apart
 recipe is meant for one GPU, and is not yet run there: time and accuracy are not known.
 
 The paper does not use CIFAR-100: settings, augmentation and the authors' β are those of
-`recipes/cifar10.py`, whose images have the same size, number and origin.
+`recipes/cifar10.py`, whose images have the same size, number and origin. So is the
+engine of the views, `RandomViews`.
 """
 
 from keras_mvssl.training import Recipe

@@ -9,7 +9,7 @@ recipe is meant for one GPU, and is not yet run there: time and accuracy are not
 
 Batch size and learning rate are the authors', who train a ResNet-50 (here: a ResNet-18)
 for 100 epochs on the unlabelled images alone. Their learning rate is constant; here it
-warms up and decays.
+warms up and decays. Views are made by `RandomViews`, in the training step.
 """
 
 from keras_mvssl.training import Recipe

@@ -7,7 +7,8 @@
 # Name of the part, and the modules that use it.
 PRIVATE_PARTS = {
     "Model._flatten_layers": (
-        "_backend/normalization.py, distribution/exchange.py, callbacks/checkpoint.py"
+        "_backend/normalization.py, distribution/exchange.py, "
+        "callbacks/checkpoint_content.py"
     ),
     "BatchNormalization._moments": "distribution/exchange.py",
     "BatchNormalization._reduction_axes": "distribution/exchange.py",
@@ -16,6 +17,8 @@ PRIVATE_PARTS = {
     "Model.evaluate(_use_cached_eval_dataset)": "models/multi_view_model.py",
     "module names that begin with keras.src.": "models/multi_view_model.py",
     "Optimizer._get_variable_index": "optimizers/lars.py",
-    "the warning `Skipping variable loading`": "callbacks/checkpoint.py",
+    "the warning `Skipping variable loading`": "callbacks/checkpoint_content.py",
+    "LossScaleOptimizer.inner_optimizer._iterations": "callbacks/divergence.py",
     "keras_cv layer._random_generator": "views/kerascv_layers.py",
+    "keras_cv layer._batch_augment": "views/kerascv_layers.py",
 }

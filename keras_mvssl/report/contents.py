@@ -65,7 +65,7 @@ def _read(path, reader):
         return reader(path)
     except Exception as error:
         raise ValueError(
-            "A file of a run is damaged; if it is moved away, the others are reported "
+            "A file of a run is damaged. Move the file away to report the others "
             f"({type(error).__name__}: {error}). Received: path={path}"
         ) from error
 

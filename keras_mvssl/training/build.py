@@ -89,7 +89,8 @@ def build(recipe: Recipe, splits: data.Splits | None = None) -> Parts:
         functools.partial(_make_stream, recipe, make_views, splits.pretrain)
     )
     model = _build_model(recipe, augmentation, splits.image_shape)
-    steps = recipe.steps_per_epoch or make_stream(0).steps_per_epoch
+    stream = make_stream(0)  # Refuses images and batch sizes that do not fit.
+    steps = recipe.steps_per_epoch or stream.steps_per_epoch
     if steps is None:
         raise ValueError(
             "The number of images is not known: say how long an epoch is with "

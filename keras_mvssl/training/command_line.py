@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import pathlib
+import re
 import sys
 import textwrap
 import typing
@@ -18,6 +19,9 @@ from keras_mvssl.training.recipe import Recipe
 from keras_mvssl.training.resume import Resume
 from keras_mvssl.training.run import run
 from keras_mvssl.training.view_table import tuned
+
+# Spellings of a request for help; `--helpfull` is left to absl.
+HELP_FLAG = re.compile(r"--?(help|helpshort|h|\?)(=true)?")
 
 
 def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -> None:
@@ -35,7 +39,8 @@ def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -
         keras_mvssl.training.main(RECIPE)
     ```
     """
-    groups = define_flags(recipe)
+    table = table or {}
+    groups = define_flags(recipe, {name for row in table.values() for name in row})
     groups["where"] = ["workdir", "resume", *groups["where"]]
     names = [name for group in groups.values() for name in group]
 
@@ -47,11 +52,11 @@ def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -
         given = {name: value for name, value in values.items() if value is not None}
         new = dataclasses.replace(recipe, **given)
         new.check()
-        new = tuned(new, table or {}, keep=given)
+        new = tuned(new, table, keep=given)
         run(new, workdir or _new_workdir(), resume)
 
     def parse(argv):
-        if {"--help", "-help", "-h"} & set(argv[1:]):
+        if any(HELP_FLAG.fullmatch(argument) for argument in argv[1:]):
             print(help_text(sys.modules["__main__"].__doc__ or "", groups))
             sys.exit(0)
         return app.parse_flags_with_usage(argv)
@@ -59,38 +64,43 @@ def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -
     app.run(start, flags_parser=parse)
 
 
-def define_flags(recipe):
+def define_flags(recipe, tuned_names=()):
     """Define the flags of a recipe, `workdir` and `resume`.
 
     Flags of settings default to None, so that those given can be told from the others.
 
+    Args:
+        recipe: A `Recipe`, whose values are quoted as defaults.
+        tuned_names: Names of settings that depend on the number of views.
+
     Returns:
         Names of the flags of settings, `{group: names}`.
     """
-    # Flags of the script, so that --help shows them.
-    own = {"module_name": sys.argv[0]}
+    own = {"module_name": sys.argv[0]}  # absl lists the flags of the script
     groups: dict[str, list[str]] = {name: [] for name in GROUPS}
     for field in dataclasses.fields(recipe):
         group = field.metadata["group"]
         if group is None:
             continue
-        value = getattr(recipe, field.name)
-        help = f"{field.metadata['help']} Here: {value}."
-        flags.DEFINE(_parser(field), field.name, None, help, **own)
+        default = getattr(recipe, field.name)
+        if field.name in tuned_names:
+            default = "goes with the views, in the table of the recipe"
+        help = f"{field.metadata['help']} Default: {default}."
+        _define(field, help, own)
         groups[group].append(field.name)
     flags.DEFINE_string(
         "workdir",
         None,
-        "Folder for the run: new, empty, or of a run to continue. A new one below "
-        "runs/ if not given.",
+        "Folder for the run: new, empty, or of a run to continue. Default: a new "
+        "folder below runs/.",
         **own,
     )
     flags.DEFINE_enum(
         "resume",
         "auto",
         list(typing.get_args(Resume)),
-        "Whether to go on with the run in --workdir: if there is one, never (it must "
-        "be new or empty), or must.",
+        "`auto` continues the run in --workdir if there is one, `never` requires a new "
+        "or empty folder, `must` requires a run to continue. Default: auto.",
         **own,
     )
     return groups
@@ -105,19 +115,23 @@ def help_text(title, groups):
             flag = flags.FLAGS[name]
             values = getattr(flag.parser, "enum_values", None)
             kind = "|".join(values) if values else flag.flag_type()
+            explanation = re.sub(r"^<[^>]*>: ", "", flag.help)  # absl adds the values
             lines.append(f"  --{name}=<{kind}>")
-            lines.append(textwrap.indent(textwrap.fill(flag.help, 74), 6 * " "))
+            lines.append(textwrap.indent(textwrap.fill(explanation, 74), 6 * " "))
+    lines += ["", "--helpfull lists the flags of absl too, such as --flagfile."]
     return "\n".join(lines)
 
 
-def _parser(field):
+def _define(field, help, own):
     kinds, choices = kinds_of(field)
     if choices and kinds:
-        return _FloatOrAuto()
-    if choices:
-        return flags.EnumParser(choices)
-    parsers = {int: flags.IntegerParser, float: flags.FloatParser}
-    return parsers.get(kinds[0], flags.ArgumentParser)()
+        parser, serializer = _FloatOrAuto(), flags.ArgumentSerializer()
+        flags.DEFINE(parser, field.name, None, help, serializer=serializer, **own)
+    elif choices:
+        flags.DEFINE_enum(field.name, None, choices, help, **own)
+    else:
+        define = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
+        define.get(kinds[0], flags.DEFINE_string)(field.name, None, help, **own)
 
 
 class _FloatOrAuto(flags.ArgumentParser):

@@ -11,7 +11,14 @@ from typing import Literal
 GROUPS = ("data", "views", "model", "loss", "optimisation", "watching", "where")
 
 
-def setting(help, default=dataclasses.MISSING, group=None, least=None, above=None):
+def setting(
+    help,
+    default=dataclasses.MISSING,
+    group=None,
+    least=None,
+    above=None,
+    infinite=False,
+):
     """Make a dataclass field for a setting, with its explanation, flag and bounds.
 
     Args:
@@ -20,8 +27,10 @@ def setting(help, default=dataclasses.MISSING, group=None, least=None, above=Non
         group: Group of the flag, in `GROUPS`; None for a setting without a flag.
         least: Smallest allowed number.
         above: Bound that a number must exceed.
+        infinite: Whether a bounded number may be infinite.
     """
     metadata = {"help": help, "group": group, "least": least, "above": above}
+    metadata["infinite"] = infinite
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -55,14 +64,20 @@ def check_field(field, value):
     kind = "an int of" if is_whole else "a number of" if above is None else "a number"
     fits = isinstance(value, int if is_whole else numbers.Real)
     fits = fits and (value >= least if above is None else value > above)
-    if not fits or value == float("inf"):
+    if not fits:
         raise ValueError(
             f"`{field.name}` must be {kind} {bound}. Received: {field.name}={value!r}"
+        )
+    if value == float("inf") and not field.metadata["infinite"]:
+        raise ValueError(
+            f"`{field.name}` must be finite. Received: {field.name}={value!r}"
         )
 
 
 def describe_fields(cls):
     """Add the explanations of all fields to the docstring of a class."""
+    if "\n\n" not in (cls.__doc__ or ""):  # `python -OO` strips docstrings.
+        return
     lines = ["    Attributes:"]
     for field in dataclasses.fields(cls):
         lines.append(f"        {field.name}: {field.metadata['help']}")

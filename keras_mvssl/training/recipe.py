@@ -25,7 +25,7 @@ _UNUSED = {"vicreg": ("beta", "pairing"), "reformulated": ("pairing",)}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All settings of a run. Each is a flag of the command line, unless it says so.
+    """All settings of a run. A setting is a flag, unless its text says "No flag".
 
     Example:
     ```python
@@ -153,10 +153,11 @@ class Recipe:
     probe_every: int = setting("Epochs between probes.", 1, "watching", least=1)
     checkpoint_minutes: float = setting(
         "Minutes between checkpoints, at most; more where saving one takes over 2 % of "
-        "the time.",
+        "the time. With `inf`, checkpoints are not timed.",
         10.0,
         "watching",
         above=0,
+        infinite=True,
     )
     checkpoint_steps: int | None = setting(
         "Steps between further checkpoints; None makes none.", None, "watching", least=1
@@ -171,7 +172,7 @@ class Recipe:
 
     @property
     def is_of_npz(self) -> bool:
-        """True where `data_dir` is an npz file that holds the data set."""
+        """Truth value: `data_dir` is an npz file that holds the data set."""
         return str(self.data_dir).lower().endswith(".npz")
 
     def make_loss(self) -> keras.losses.Loss:

@@ -69,9 +69,9 @@ def announce(config, splits, model):
     )
 
 
-def list_bad_images(splits, folder):
+def list_bad_images(splits, output):
     """Add skipped images to `bad_images.txt`, and return how many the file lists."""
-    path = folder / "bad_images.txt"
+    path = output / "bad_images.txt"
     found = [x.encode("utf-8", "backslashreplace").decode() for x in splits.bad_images]
     if path.exists():
         found = [*path.read_text(encoding="utf-8").splitlines(), *found]
@@ -82,14 +82,17 @@ def list_bad_images(splits, folder):
     return len(found)
 
 
-def summarize(results, workdir):
+def summarize(results, output):
     """Print the results of a run."""
     if results["probe"]["final"] is not None:
         print("Linear probe, accuracy on the test images:")
         for key, name in PROBES.items():
             print(f"  {name:16}{results['probe'][key]:7.1%}")
         if results["probe"]["final"] <= results["probe"]["random_init"]:
-            print("No better than random weights: too short a run, or see the views.")
+            print(
+                "The encoder is no better than random weights: train for longer, or "
+                "look at the views."
+            )
     print(
         f"{results['views_seen']:,} views in {results['seconds']:.0f} s of training "
         f"({results['views_per_second']:,.0f} views/s)"
@@ -99,5 +102,5 @@ def summarize(results, workdir):
             "No weight changed: the run was shorter than the steps that float16's loss "
             "scale skips at first, or than those that are accumulated."
         )
-    print(f"Encoder saved to {workdir / 'encoder.keras'}")
-    print(f"Report: {workdir / 'report.html'}")
+    print(f"Encoder saved to {output / 'encoder.keras'}")
+    print(f"Report: {output / 'report.html'}")

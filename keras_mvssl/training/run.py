@@ -45,7 +45,9 @@ def run(
     Args:
         recipe: A `Recipe`.
         workdir: Folder for the run: new, empty, or of this run. On several machines,
-            one that all of them see. The README lists the files that it receives.
+            one that all of them see. It receives `config.json`, `metrics.csv`,
+            `results.json`, `report.html`, `encoder.keras`, `checkpoint/`,
+            `diagnostics.npz`, `views.png` and `tensorboard/`.
         resume: `"auto"` goes on with the run in `workdir` or begins a new one,
             `"never"` wants a new or empty folder, `"must"` a run to go on with.
 
@@ -55,7 +57,8 @@ def run(
         random weights (`random_init`), and at the end (`final`); None without labels.
 
     Raises:
-        ValueError: Before any training, for settings, data or a folder that do not fit.
+        ValueError: Before any training, for settings or data that do not fit, and for
+            a folder of other files, of another run, or of a run under way.
         training.Interrupted: At SIGTERM or SIGINT, with the step saved.
         callbacks.DivergenceError: For a loss or weights that are not finite.
 
@@ -66,7 +69,7 @@ def run(
     results["probe"]["final"]
     ```
     """
-    commit()  # It may be another when the run ends.
+    commit()  # The commit may have changed when the run ends.
     recipe.check()
     distribution.data_parallel(recipe.devices)
     distribution.keep_freed_memory()

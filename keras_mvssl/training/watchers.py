@@ -59,7 +59,8 @@ def make_watchers(recipe, parts, folder, clock):
     throughput = callbacks.Throughput(recipe.views * recipe.batch_size, stream)
     metrics = callbacks.MetricsCSV(folder.output / "metrics.csv")
     gallery = None
-    if not (folder.output / "views.png").exists():  # nor where a run goes on
+    # A run that goes on has its picture already.
+    if not (folder.output / "views.png").exists():
         gallery = callbacks.ViewGallery(stream, folder.output / "views.png")
     board = callbacks.TensorBoard(
         folder.output / "tensorboard", gallery, spectrum, embedding, splits.class_names

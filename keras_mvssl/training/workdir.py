@@ -36,14 +36,14 @@ class Workdir:
 
     @property
     def is_complete(self):
-        """True where the run in the folder has finished."""
+        """Truth value: the run in the folder has finished."""
         files = ("results.json", "report.html")
         found = [(self.path / name).exists() for name in files]
         return self.config is not None and all(found)
 
     @property
     def is_new(self):
-        """True where this process has to write the files that a run begins with."""
+        """Truth value: this process writes the files that a run begins with."""
         return self.config is None or self.output != self.path
 
     def claim(self):

@@ -11,7 +11,7 @@ def test_peak_memory_is_known():
     assert _backend.peak_memory() > 1e7
 
 
-# Blocks of 512 MB, since where pages are huge, few are as many.
+# Blocks of 512 MB: even with huge pages, such a block has many of them.
 FAULTS_OF_A_SECOND_BLOCK = """
 import ctypes, resource
 from keras_mvssl import distribution

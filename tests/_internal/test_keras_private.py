@@ -1,5 +1,6 @@
 """One test for each private part of Keras that the package relies on."""
 
+import ast
 import inspect
 import warnings
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+import helpers
 import keras_mvssl as mv
 from keras_mvssl._internal.keras_private import PRIVATE_PARTS
 
@@ -78,8 +80,10 @@ def skipping_variable_loading(tmp_path):
 
     path = tmp_path / "model.keras"
     model("adam").save(path)
-    with pytest.warns(UserWarning, match="Skipping variable loading"):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
         model("sgd").load_weights(path)
+    assert any("Skipping variable loading" in str(x.message) for x in found)
 
 
 def random_generator(tmp_path):
@@ -88,6 +92,17 @@ def random_generator(tmp_path):
         warnings.simplefilter("ignore")
         layer = keras_cv.layers.RandomFlip()
     assert hasattr(layer, "_random_generator")
+
+
+def batch_augment(tmp_path):
+    keras_cv = pytest.importorskip("keras_cv", reason="KerasCV is not installed.")
+    call = inspect.unwrap(keras_cv.layers.BaseImageAugmentationLayer.call)
+    assert "self._batch_augment(" in inspect.getsource(call)
+
+
+def inner_iterations(tmp_path):
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
+    assert int(optimizer.inner_optimizer._iterations) == 0
 
 
 TESTS = {
@@ -100,12 +115,32 @@ TESTS = {
     "module names that begin with keras.src.": module_names,
     "Optimizer._get_variable_index": variable_index,
     "the warning `Skipping variable loading`": skipping_variable_loading,
+    "LossScaleOptimizer.inner_optimizer._iterations": inner_iterations,
     "keras_cv layer._random_generator": random_generator,
+    "keras_cv layer._batch_augment": batch_augment,
 }
 
 
 def test_all_are_tested():
     assert TESTS.keys() == PRIVATE_PARTS.keys()
+
+
+def test_all_are_listed():
+    """Private attributes of other objects than `self`, but for those that we set."""
+    own = {"_averaging_hook", "_replace", "_get_variable_index"}
+    known = " ".join(PRIVATE_PARTS)
+    for path in sorted((helpers.ROOT / "keras_mvssl").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Attribute) or node.attr.startswith("__"):
+                continue
+            owner = ast.unparse(node.value)
+            if node.attr.startswith("_") and owner not in ("self", "cls", "super()"):
+                is_known = node.attr in known or node.attr in own
+                assert is_known or "._" in f".{owner}", (
+                    path.name,
+                    node.lineno,
+                    node.attr,
+                )
 
 
 @pytest.mark.parametrize("name", TESTS)

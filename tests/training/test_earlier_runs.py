@@ -74,6 +74,17 @@ def test_a_run_goes_on_and_its_encoder_loads(earlier, recipe):
     np.testing.assert_allclose(found, kept, atol=1e-2 * kept.std())
 
 
+def test_a_complete_run_is_not_repeated_and_its_checkpoint_loads(earlier, recipe):
+    workdir = earlier / "run"
+    (earlier / "results.json").rename(workdir / "results.json")
+    (workdir / "report.html").touch()
+    results = training.run(recipe, workdir, resume="must")
+    assert results == json.loads((workdir / "results.json").read_text())
+    (checkpoint,) = (workdir / "checkpoint").glob("step-*")
+    model = keras.saving.load_model(checkpoint / "model.keras")
+    assert int(model.views.step) == 1
+
+
 def test_another_stream_version_is_refused(earlier, recipe, monkeypatch):
     monkeypatch.setattr(stream_version, "STREAM_VERSION", 2)
     monkeypatch.setattr(stream_version, "CHANGES", {2: "views draw other numbers"})

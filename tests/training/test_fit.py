@@ -41,7 +41,7 @@ class After(keras.callbacks.Callback):
 
 
 class Training:
-    """One that can be run, interrupted, and gone on with by another object."""
+    """A training that can run, be interrupted, and be continued by another object."""
 
     def __init__(self, folder, images, on_device=True, precision="float32", **options):
         keras.utils.set_random_seed(1)

@@ -320,5 +320,6 @@ def test_command_line(tmp_path):
     assert "Did you mean" in result.stderr and not list(tmp_path.iterdir())
     result = helpers.run_python(recipe, "views=2", cwd=tmp_path)
     assert result.returncode == 1 and "not flags:" in result.stderr
-    help_text = helpers.run_python(recipe, "--help").stdout
-    assert "Views of each image." in help_text
+    result = helpers.run_python(recipe, "--help")
+    assert result.returncode == 0 and "\ndata:\n  --data_dir=<" in result.stdout
+    assert result.stdout.count("auto|never|must") == 1

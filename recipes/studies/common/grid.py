@@ -73,6 +73,7 @@ def main(study, is_search=False):
     """
 
     def start(argv):
+        mv.training.provenance()  # keeps the commit that the study began with
         if argv[1:]:
             raise app.UsageError(f"These are not flags: {argv[1:]}")
         out = pathlib.Path(OUT.value).expanduser()
