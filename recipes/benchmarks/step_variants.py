@@ -27,9 +27,9 @@ def with_stock_normalization(model):
 class RoundedBarlowTwins(mv.losses.BarlowTwins):
     """Barlow Twins whose matrix products have the precision of the backend.
 
-    The products are those of `BarlowTwins`, which takes them at full precision, but this
-    class computes the whole loss anew. The recorded column "own precision" of an H100
-    was measured with the loss of the package and another product in its place.
+    The products are those of `BarlowTwins`, which takes them at full precision, but
+    this class computes the whole loss anew. The recorded column "own precision" of an
+    H100 was measured with the loss of the package and another product in its place.
 
     Args:
         batch_size: Images in a batch.
