@@ -73,12 +73,12 @@ def run(
     recipe.check()
     distribution.data_parallel(recipe.devices)
     distribution.keep_freed_memory()
-    with open_workdir(workdir, resume, known_settings(recipe)) as folder:
-        if folder.is_complete:
-            print(f"This run is complete: {folder.path / 'report.html'}")
-            return json.loads((folder.path / "results.json").read_text("utf-8"))
-        with _tell_how_to_go_on(folder.path), on_signals(_stop):
-            return finish(train(prepare(recipe, folder)))
+    with open_workdir(workdir, resume, known_settings(recipe)) as opened:
+        if opened.is_complete:
+            print(f"This run is complete: {opened.path / 'report.html'}")
+            return json.loads((opened.path / "results.json").read_text("utf-8"))
+        with _tell_how_to_go_on(opened.path), on_signals(_stop):
+            return finish(train(prepare(recipe, opened)))
 
 
 @dataclasses.dataclass
@@ -86,7 +86,7 @@ class Run:
     """The data, model, callbacks and folder of a run that is under way.
 
     Attributes:
-        folder: Its `Workdir`.
+        workdir: Its `Workdir`.
         config: Content of its `config.json`.
         parts: The `Parts` of its recipe.
         watchers: Its `Watchers`.
@@ -95,7 +95,7 @@ class Run:
         bad_images: The number of images that were skipped.
     """
 
-    folder: Workdir
+    workdir: Workdir
     config: dict
     parts: Parts
     watchers: Watchers
@@ -104,24 +104,24 @@ class Run:
     bad_images: int = 0
 
 
-def prepare(recipe, folder):
-    """Build all objects of a run, probe its baselines and claim its folder."""
+def prepare(recipe, workdir):
+    """Build all objects of a run, probe its baselines and claim its workdir."""
     keras.utils.set_random_seed(recipe.seed)
     clock = Clock()
     with clock.part("data and model"):
         parts = build(recipe)
     config = describe(recipe, parts)
-    folder.refuse_other_settings(config)
-    watchers = make_watchers(recipe, parts, folder, clock)
+    workdir.refuse_other_settings(config)
+    watchers = make_watchers(recipe, parts, workdir, clock)
     results.announce(config, parts.splits, parts.model)
-    baselines = Baselines(folder.path, config)
+    baselines = Baselines(workdir.path, config)
     with clock.part("probes of the baselines"):
         probe = baselines.measure(parts.model.encoder, parts.splits)
-    folder.claim()
-    if folder.is_new:
-        baselines.write(folder.output, probe)
-        files.write_json(folder.output / "config.json", config)
-    return Run(folder, config, parts, watchers, probe, clock)
+    workdir.claim()
+    if workdir.is_new:
+        baselines.write(workdir.output, probe)
+        files.write_json(workdir.output / "config.json", config)
+    return Run(workdir, config, parts, watchers, probe, clock)
 
 
 def train(run):
@@ -138,7 +138,7 @@ def train(run):
                 verbose=progress.verbosity(),
             )
     finally:
-        output = run.folder.output
+        output = run.workdir.output
         run.bad_images = results.list_bad_images(run.parts.splits, output)
     seconds = run.watchers.throughput.seconds
     run.clock.move("probes and logs", "training", seconds)
@@ -147,7 +147,7 @@ def train(run):
 
 def finish(run):
     """Save the encoder, the diagnostics, the results and the report of a run."""
-    output, encoder = run.folder.output, run.parts.model.encoder
+    output, encoder = run.workdir.output, run.parts.model.encoder
     splits = run.parts.splits
     with files.atomic_write(output / "encoder.keras") as path:
         encoder.save(path)

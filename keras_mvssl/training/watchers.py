@@ -29,13 +29,13 @@ class Watchers:
     callbacks: list
 
 
-def make_watchers(recipe, parts, folder, clock):
+def make_watchers(recipe, parts, workdir, clock):
     """Make the callbacks of a run.
 
     Args:
         recipe: The `Recipe`.
         parts: The `Parts` of the recipe.
-        folder: The `Workdir`: logs are written to its `output`, checkpoints to its
+        workdir: The `Workdir`: logs are written to its `output`, checkpoints to its
             `path`.
         clock: The `Clock` of the run, kept in checkpoints.
     """
@@ -57,18 +57,18 @@ def make_watchers(recipe, parts, folder, clock):
         embedding = images[:EMBEDDED_IMAGES], labels
     spectrum = callbacks.Spectrum(images, made, every=every)
     throughput = callbacks.Throughput(recipe.views * recipe.batch_size, stream)
-    metrics = callbacks.MetricsCSV(folder.output / "metrics.csv")
+    metrics = callbacks.MetricsCSV(workdir.output / "metrics.csv")
     gallery = None
     # A run that goes on has its picture already.
-    if not (folder.output / "views.png").exists():
-        gallery = callbacks.ViewGallery(stream, folder.output / "views.png")
+    if not (workdir.output / "views.png").exists():
+        gallery = callbacks.ViewGallery(stream, workdir.output / "views.png")
     board = callbacks.TensorBoard(
-        folder.output / "tensorboard", gallery, spectrum, embedding, splits.class_names
+        workdir.output / "tensorboard", gallery, spectrum, embedding, splits.class_names
     )
     watchers = [throughput, callbacks.StopOnDivergence(), *probes, spectrum]
     watchers += [gallery, metrics, board]
     checkpoint = callbacks.Checkpoint(
-        folder.path / "checkpoint",
+        workdir.path / "checkpoint",
         recipe.checkpoint_minutes,
         recipe.checkpoint_steps,
         monitor="probe_accuracy" if probes else "loss",
