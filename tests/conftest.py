@@ -1,6 +1,8 @@
 """Shared set-up: torch before TensorFlow, quiet logs, one seed."""
 
 import contextlib
+import functools
+import importlib
 import os
 import pathlib
 
@@ -50,6 +52,23 @@ def model():
     model = mv.MultiViewModel(encoder, mv.models.Projector(16, dim=8))
     model.compile(optimizer=keras.optimizers.SGD(0.01))
     return model
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Make the tiny backbone of recipes half as wide."""
+    build = importlib.import_module("keras_mvssl.training.build")
+    backbone = functools.partial(mv.models.TinyResNet, width=16)
+    monkeypatch.setitem(build.BACKBONES, "tiny", backbone)
+
+
+@pytest.fixture
+def few_shapes(monkeypatch):
+    """Draw 1,000 images of shapes where 10,000 are asked for."""
+    draw = mv.data.shapes.draw
+    monkeypatch.setattr(
+        mv.data.shapes, "draw", lambda n, *args, **kw: draw(min(n, 1000), *args, **kw)
+    )
 
 
 @pytest.fixture

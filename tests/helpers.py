@@ -1,9 +1,14 @@
 """What several tests need: gradients on any backend, weights, other processes."""
 
+import functools
+import json
 import os
 import pathlib
+import select
+import signal
 import subprocess
 import sys
+import tempfile
 
 import keras
 import numpy as np
@@ -113,13 +118,17 @@ def set_numbered_weights(model, seed=0):
     )
 
 
+PATHS = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+TIME_LIMIT = 600  # seconds of one process
+
+
 def run_python(*arguments, backend=None, environment=None, **kwargs):
-    """Runs Python in a process of its own, with the package on its path."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
-        **(environment or {}),
-    }
+    """Run Python in a process of its own, with the package on its path.
+
+    It takes seconds to start. `run_script` does not, and serves where neither the start
+    nor the end of the process is what is tested.
+    """
+    environment = {**os.environ, "PYTHONPATH": PATHS, **(environment or {})}
     if backend is not None:
         environment["KERAS_BACKEND"] = backend
     return subprocess.run(
@@ -127,6 +136,50 @@ def run_python(*arguments, backend=None, environment=None, **kwargs):
         capture_output=True,
         text=True,
         env=environment,
-        timeout=600,
+        timeout=TIME_LIMIT,
         **kwargs,
+    )
+
+
+def run_script(*arguments, backend=None, environment=None, cwd=None, most_images=None):
+    """Run `python *arguments` in a copy of a process that has imported the package.
+
+    See `programs/host.py`. It takes and returns what `run_python` does. `most_images`
+    is how many images of shapes are drawn at most, where a script asks for thousands.
+    """
+    arguments = list(map(str, arguments))
+    host = _host(backend or keras.backend.backend())
+    with tempfile.TemporaryDirectory() as folder:
+        out, errors = (pathlib.Path(folder) / name for name in ("out", "errors"))
+        out.touch()
+        errors.touch()
+        job = {
+            "arguments": arguments,
+            "cwd": str(cwd or os.getcwd()),
+            "environment": environment or {},
+            "most_images": most_images,
+            "stdout": str(out),
+            "stderr": str(errors),
+        }
+        host.stdin.write(json.dumps(job) + "\n")
+        host.stdin.flush()
+        process = int(host.stdout.readline())
+        ended, _, _ = select.select([host.stdout], [], [], TIME_LIMIT)
+        if not ended:
+            os.killpg(process, signal.SIGKILL)
+        code = int(host.stdout.readline())
+        texts = out.read_text(), errors.read_text()
+    if not ended:
+        raise subprocess.TimeoutExpired(arguments, TIME_LIMIT, *texts)
+    return subprocess.CompletedProcess(arguments, code, *texts)
+
+
+@functools.cache
+def _host(backend):
+    return subprocess.Popen(
+        [sys.executable, ROOT / "tests/programs/host.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": PATHS, "KERAS_BACKEND": backend},
     )

@@ -25,10 +25,21 @@ def name_of(path):
     return str(path.relative_to(ROOT))
 
 
+# It trains 18 networks, and what it shows is the same on every backend.
+TRAINS_MANY = "multi_view_barlow_twins.py"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", build.GUIDES, ids=name_of)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.once] * (path.name == TRAINS_MANY))
+        for path in build.GUIDES
+    ],
+    ids=name_of,
+)
 def test_runs(path, tmp_path):
-    result = helpers.run_python(path, cwd=tmp_path, environment=CAPS)
+    result = helpers.run_script(path, cwd=tmp_path, environment=CAPS, most_images=1000)
     assert result.returncode == 0, result.stderr
     for kind, content in build.read(path)[1]:
         for name in build.pictures(content) if kind == "code" else ():
@@ -39,7 +50,7 @@ def test_runs(path, tmp_path):
 def test_the_example_of_a_long_run_goes_on(tmp_path):
     caps = {"KERAS_MAX_STEPS_PER_EPOCH": "2"}
     for start in range(2):
-        result = helpers.run_python(
+        result = helpers.run_script(
             ROOT / "guides/long_runs.py", cwd=tmp_path, environment=caps
         )
         assert result.returncode == 0, result.stderr
@@ -143,25 +154,28 @@ def run_command(command, user, *flags):
     script, *rest = shlex.split(command)
     if script.endswith(".py"):
         script = ROOT / script
-    result = helpers.run_python(
-        script, *rest, *flags, cwd=user, environment=environment
+    result = helpers.run_script(
+        script, *rest, *flags, cwd=user, environment=environment, most_images=1000
     )
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("command", OF_RECIPES)
 def test_commands_of_recipes_run(command, user):
     run_command(command, user, "--backbone=tiny")
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("command", OF_STUDIES)
 def test_commands_of_studies_run(command, user):
     run_command(command, user, "--seeds=1")
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_commands_on_runs_run(user):
     for run in ("first", "second"):
         run_command(f"recipes/shapes.py --workdir=runs/{run}", user)

@@ -327,7 +327,7 @@ def test_files_to_bring_by_hand_are_named(tmp_path):
     not CIFAR10.exists(), reason="needs the CIFAR-10 beside the project"
 )
 def test_real_cifar10(tmp_path):
-    result = helpers.run_python(CIFAR10, tmp_path)
+    result = helpers.run_script(CIFAR10, tmp_path)
     assert result.returncode == 0, result.stderr
     splits = data.load("cifar10", data_dir=tmp_path, fraction=0.2)
     assert splits.pretrain.shape == (10_000, 32, 32, 3)

@@ -118,13 +118,13 @@ def test_processes_that_torch_starts(tmp_path):
         "    import time\n"
         "    time.sleep(500)\n"
     )
-    good = helpers.run_python(script)
+    good = helpers.run_script(script)
     assert good.returncode == 0, good.stderr
     assert sorted(good.stdout.split("\n"))[1:] == ["here 0 2 0 2", "here 1 2 0 2"]
-    dead = helpers.run_python(script, "die")  # The other would sleep on.
+    dead = helpers.run_script(script, "die")  # The other would sleep on.
     assert dead.returncode == 1
     assert "Process 1 of 2 ended with code 7; the others were stopped." in dead.stderr
-    failed = helpers.run_python(script, "fail")
+    failed = helpers.run_script(script, "fail")
     assert failed.returncode == 1 and "ZeroDivisionError" in failed.stderr
 
 
@@ -144,5 +144,5 @@ def test_gradients_in_another_order_of_memory(tmp_path):
         "torch.testing.assert_close(x.grad, expected)\n"
         "assert not distribution.gather(x.detach()).requires_grad\n"
     )
-    result = helpers.run_python(script)
+    result = helpers.run_script(script)
     assert result.returncode == 0, result.stderr

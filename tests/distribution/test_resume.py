@@ -11,12 +11,18 @@ pytestmark = pytest.mark.slow
 SCRIPT = helpers.ROOT / "tests/programs/resume_on_devices.py"
 
 
-def train(folder, devices, step, on_device):
-    folder.mkdir(exist_ok=True)
-    where = "on device" if on_device else "in tf.data"
-    result = helpers.run_python("-W", "ignore", SCRIPT, devices, folder, step, where)
-    assert result.returncode == 0, result.stderr
-    with np.load(folder / f"{step}.npz") as arrays:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Runs on one device, and one that goes on there after steps on two."""
+    folder = tmp_path_factory.mktemp("resumed")
+    for devices, *stops in ((2, "two:5"), (1, "one:5", "one:10", "two:10")):
+        result = helpers.run_script(SCRIPT, devices, folder, *stops)
+        assert result.returncode == 0, result.stderr
+    return folder
+
+
+def weights(path):
+    with np.load(path) as arrays:
         return np.concatenate([arrays[name].ravel() for name in arrays.files])
 
 
@@ -26,13 +32,14 @@ def loss(path):
     return float(row["loss"])
 
 
-@pytest.mark.parametrize("on_device", [True, False])
-def test_five_steps_on_another_number_of_devices(tmp_path, on_device):
-    half = train(tmp_path / "one", 1, 5, on_device)
-    whole = train(tmp_path / "one", 1, 10, on_device)
+@pytest.mark.parametrize("engine", ["on device", "kerascv"])
+def test_five_steps_on_another_number_of_devices(folder, engine):
+    half = weights(folder / engine / "one/5.npz")
+    whole = weights(folder / engine / "one/10.npz")
     assert np.abs(whole - half).max() > 0.02
-    train(tmp_path / "two", 2, 5, on_device)
-    changed = train(tmp_path / "two", 1, 10, on_device)
+    changed = weights(folder / engine / "two/10.npz")
     np.testing.assert_allclose(changed, whole, atol=1e-4)
-    one, other = (loss(tmp_path / name / "metrics.csv") for name in ("one", "two"))
+    one, other = (
+        loss(folder / engine / f"{run}/metrics.csv") for run in ("one", "two")
+    )
     assert other == pytest.approx(one, rel=1e-4)

@@ -147,7 +147,7 @@ def test_one_step_agrees_with_another_backend():
     if importlib.util.find_spec(other) is None:
         pytest.skip(f"{other} is not installed.")
     script = helpers.ROOT / "tests/programs/one_step.py"
-    result = helpers.run_python(script, backend=other)
+    result = helpers.run_script(script, backend=other)
     assert result.returncode == 0, result.stderr
     expected, got = json.loads(result.stdout), one_step()
     for name, value in expected["logs"].items():

@@ -1,13 +1,13 @@
 """Trains for some steps on some devices and writes down all there is to compare.
 
-python train_on_devices.py DEVICES OUT [WITHOUT]: `WITHOUT` leaves out "gather",
-"average" or "places", what devices tell each other, or "data", so that the second
-device gets that of the first: a test can see itself fail.
+    python train_on_devices.py DEVICES OUT
+
+Every image differs, so that each device has other data. `faults.py` leaves out what
+devices tell each other, one thing at a time.
 """
 
 import os
 import sys
-from unittest import mock
 
 import keras
 import numpy as np
@@ -65,33 +65,39 @@ def make_model(loss, layer, lars):
     return model
 
 
-def make_stream(on_device, same_data):
-    images = np.random.default_rng(0).integers(0, 256, (640, SIZE, SIZE, 3), "uint8")
-    if on_device:
-        return mv.data.batches(images, BATCH)
-    views = mv.views.KerasCVViews(AUGMENTATION, VIEWS)
-    if not same_data:
-        return mv.data.multiview(images, views, BATCH)
-    import tensorflow as tf
-
-    with mock.patch.object(mv.distribution, "processes", lambda: (0, 1)):
-        whole = mv.data.multiview(images, views, BATCH)
-    copies = 1 if mv.distribution.processes()[1] > 1 else 2
-    stream = whole.map(lambda x: tf.concat([x[: BATCH // 2]] * copies, axis=0))
-    stream.steps_per_epoch = whole.steps_per_epoch  # as if it were its own part
-    return stream
-
-
 AUGMENTATION = mv.views.Augmentation(size=SIZE, blur=0.5)
 
 
-def train(loss, on_device, lars, same_data):
+def plain_views(images, step, offset, batch_size):
+    """Four views that `tf.data` makes at once: loss after loss needs them."""
+    import tensorflow as tf
+
+    images = tf.cast(images, "float32")
+    turned = [images, images[:, ::-1], images[:, :, ::-1], 255 - images]
+    return tf.stack(turned, axis=1)
+
+
+# Of each loss, and of each engine for views.
+CASES = [(name, "plain", False) for name in LOSSES]
+CASES += [("barlow_twins", "on device", False), ("barlow_twins", "kerascv", True)]
+
+
+def make_stream(engine):
+    images = np.random.default_rng(0).integers(0, 256, (640, SIZE, SIZE, 3), "uint8")
+    if engine == "on device":
+        return mv.data.batches(images, BATCH)
+    kerascv = mv.views.KerasCVViews
+    views = kerascv(AUGMENTATION, VIEWS) if engine == "kerascv" else plain_views
+    return mv.data.multiview(images, views, BATCH)
+
+
+def train(loss, engine, lars):
+    on_device = engine == "on device"
     layer = mv.views.RandomViews(AUGMENTATION, VIEWS) if on_device else None
     model = make_model(loss, layer, lars)
     before = [np.array(w) for w in model.trainable_variables]
     # One step at a rate of 1 shows the gradient, as what it leaves of the weights.
-    stream = make_stream(on_device, same_data)
-    history = model.fit(stream, steps_per_epoch=1, verbose=0).history
+    history = model.fit(make_stream(engine), steps_per_epoch=1, verbose=0).history
     after = [np.array(w) for w in model.trainable_variables]
     found = {
         "gradient": [a - b for a, b in zip(before, after, strict=True)],
@@ -102,31 +108,18 @@ def train(loss, on_device, lars, same_data):
     if on_device:
         layer.step.assign(0)
     model.optimizer.learning_rate = 1e-3
-    model.fit(make_stream(on_device, same_data), steps_per_epoch=5, verbose=0)
+    model.fit(make_stream(engine), steps_per_epoch=5, verbose=0)
     return {**found, "weights": helpers.weights_of(model)}
 
 
-def main(devices, out, without=""):
+def main(devices, out):
     several_machines = "TF_CONFIG" in os.environ
     mv.distribution.data_parallel(None if several_machines else int(devices))
-    patches = {
-        "gather": ("gather", lambda x: x),
-        "average": ("synchronize", lambda model: None),
-        "places": ("place_in_batch", lambda rows: (0, rows)),
-    }
-    if without in patches:
-        setattr(mv.distribution, *patches[without])
     found = {}
-    cases = [(name, False, False) for name in LOSSES]
-    cases += [("barlow_twins", True, False), ("barlow_twins", False, True)]
-    if without:
-        cases = [("barlow_twins", without == "places", False)]
-    for name, on_device, lars in cases:
-        result = train(LOSSES[name], on_device, lars, without == "data")
-        case = f"{name}{' on device' * on_device}{' with LARS' * lars}"
-        for kind, arrays in result.items():
+    for name, engine, lars in CASES:
+        for kind, arrays in train(LOSSES[name], engine, lars).items():
             for i, array in enumerate(arrays):
-                found[f"{case}|{kind}|{i}"] = array
+                found[f"{name}, {engine}|{kind}|{i}"] = array
     if mv.distribution.is_chief():
         np.savez(out, **found)
 

@@ -16,7 +16,7 @@ def test_every_probe_of_a_saved_encoder(model, labelled, tmp_path):
         x_test=images,
         y_test=labels,
     )
-    result = helpers.run_python(
+    result = helpers.run_script(
         helpers.ROOT / "recipes/evaluate.py",
         tmp_path / "encoder.keras",
         f"--dataset=npz:{tmp_path / 'data.npz'}",
@@ -39,7 +39,7 @@ def test_features_without_labels(model, labelled, tmp_path):
     images, _ = labelled
     model.encoder.save(tmp_path / "encoder.keras")
     np.savez(tmp_path / "data.npz", x_train=images)
-    result = helpers.run_python(
+    result = helpers.run_script(
         helpers.ROOT / "recipes/evaluate.py",
         tmp_path / "encoder.keras",
         f"--dataset=npz:{tmp_path / 'data.npz'}",

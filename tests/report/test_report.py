@@ -185,7 +185,7 @@ def test_neighbors_without_labels(tmp_path):
 
 def test_command_line(run, tmp_path):
     def call(*arguments):
-        return helpers.run_python("-m", "keras_mvssl.report", *arguments, cwd=tmp_path)
+        return helpers.run_script("-m", "keras_mvssl.report", *arguments, cwd=tmp_path)
 
     assert call(run).stdout.strip() == str(run / "report.html")
     assert (run / "report.html").exists()

@@ -50,7 +50,7 @@ pareto, plan, projectors, samples, search, views = map(
 
 
 @pytest.fixture
-def recipe(tmp_path, labelled):
+def recipe(tmp_path, labelled, narrow):
     images, labels = labelled
     path = tmp_path / "data.npz"
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
@@ -116,6 +116,7 @@ def test_random_weights_are_those_of_the_seed(recipe):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_pixels_are_probed_once_and_random_weights_for_each_seed(
     open_runs, monkeypatch
 ):
@@ -219,6 +220,7 @@ def test_an_older_manifest_is_that_of_stream_version_1(open_runs, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_an_interrupted_study_goes_on(open_runs, tmp_path, monkeypatch):
     settings = [dict(views=2), dict(views=3)]
     expected = open_runs("whole").run(settings)
@@ -249,6 +251,7 @@ def test_an_interrupted_study_goes_on(open_runs, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_studies_share_their_runs(open_runs, tmp_path, monkeypatch):
     made, run = [], training.run
     monkeypatch.setattr(
@@ -287,6 +290,7 @@ def test_studies_share_their_runs(open_runs, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_the_search_stays_away_from_the_reported_seeds(
     open_runs, tmp_path, monkeypatch
 ):
@@ -367,5 +371,5 @@ def test_measures_this_machine(recipe):
 
 
 def test_a_plan_needs_results(tmp_path):
-    result = helpers.run_python(STUDIES / "plan.py", f"--out={tmp_path}")
+    result = helpers.run_script(STUDIES / "plan.py", f"--out={tmp_path}")
     assert result.returncode == 1 and "views.py --dataset=shapes" in result.stderr

@@ -9,7 +9,7 @@ import helpers
 
 def run_study(name, folder):
     script = helpers.ROOT / "recipes/studies" / f"{name}.py"
-    result = helpers.run_python(script, f"--out={folder / name}")
+    result = helpers.run_script(script, f"--out={folder / name}")
     assert result.returncode == 0, result.stderr
     assert (folder / f"{name}.png").stat().st_size > 10_000
 
@@ -20,6 +20,7 @@ def rows_of(path):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_feature_dynamics_follow_the_theorem(tmp_path):
     run_study("feature_dynamics", tmp_path)
     for row in rows_of(tmp_path / "feature_dynamics_times.csv"):
@@ -36,6 +37,7 @@ def test_feature_dynamics_follow_the_theorem(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_reformulated_loss_finds_the_span_of_the_kernel(tmp_path):
     run_study("augmentation_kernel", tmp_path)
     rows = rows_of(tmp_path / "augmentation_kernel.csv")

@@ -495,7 +495,7 @@ def test_refuses_bad_settings(tmp_path, change):
         mv.callbacks.Checkpoint(tmp_path, **change)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_kills_at_random_moments(tmp_path):
     kill = helpers.ROOT / "tests/programs/kill.py"
     command = sys.executable, kill, tmp_path, "--kills=2"

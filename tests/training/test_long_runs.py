@@ -19,7 +19,7 @@ from keras_mvssl.callbacks import checkpoint_store
 LONG_RUN = helpers.ROOT / "tests/programs/long_run.py"
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="It needs Linux.")
 def test_two_hundred_epochs_take_no_more_memory_than_fifty(tmp_path):
     run = helpers.run_python(LONG_RUN, tmp_path, backend=keras.backend.backend())

@@ -16,51 +16,40 @@ BACKENDS = [
     if importlib.util.find_spec(name) is not None
 ]
 
-TRAIN = """
-import sys
-import keras
-import numpy as np
-import keras_mvssl as mv
-images, labels = mv.data.shapes.draw(64)
-encoder = mv.models.TinyResNet((32, 32, 3), width=8)
-projector = mv.models.Projector(64, dim=16)
-views = mv.views.RandomViews(mv.views.Augmentation.preset("shapes"), views=2)
-model = mv.MultiViewModel(encoder, projector, views)
-model.compile(optimizer="adam")
-model.fit(mv.data.batches(images, batch_size=32), epochs=2, verbose=0)
-encoder.save(sys.argv[1] + ".keras")
-features, _ = mv.evaluation.extract_features(encoder, (images, labels))
-np.savez(sys.argv[1] + ".npz", images=images, features=features)
-"""
-
 # Where the package is installed it cannot be imported all the same.
 LOAD = """
 import sys
 sys.modules["keras_mvssl"] = None
 import keras
 import numpy as np
-for path in sys.argv[1:]:
-    encoder = keras.saving.load_model(path + ".keras")
-    with np.load(path + ".npz") as kept:
-        features = encoder.predict(kept["images"], verbose=0)
-        np.testing.assert_allclose(features, kept["features"], atol=1e-4)
+encoder = keras.saving.load_model(sys.argv[1] + ".keras")
+with np.load(sys.argv[1] + ".npz") as kept:
+    features = encoder.predict(kept["images"], verbose=0)
+    np.testing.assert_allclose(features, kept["features"], atol=1e-4)
 """
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Encoders trained on each backend, with the features that a probe sees."""
-    folder = tmp_path_factory.mktemp("trained")
-    for backend in BACKENDS:
-        result = helpers.run_python("-c", TRAIN, folder / backend, backend=backend)
-        assert result.returncode == 0, result.stderr
-    return [folder / backend for backend in BACKENDS]
+    """A trained encoder on disk, with the features that a probe sees."""
+    path = tmp_path_factory.mktemp("trained") / "encoder"
+    images, labels = mv.data.shapes.draw(64)
+    encoder = mv.models.TinyResNet((32, 32, 3), width=8)
+    projector = mv.models.Projector(64, dim=16)
+    views = mv.views.RandomViews(mv.views.Augmentation.preset("shapes"), views=2)
+    model = mv.MultiViewModel(encoder, projector, views)
+    model.compile(optimizer="adam")
+    model.fit(mv.data.batches(images, batch_size=32), epochs=2, verbose=0)
+    encoder.save(f"{path}.keras")
+    features, _ = mv.evaluation.extract_features(encoder, (images, labels))
+    np.savez(path, images=images, features=features)
+    return path
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_encoders_of_all_backends_load_in_plain_keras(backend, trained):
-    result = helpers.run_python("-c", LOAD, *trained, backend=backend)
+def test_an_encoder_loads_in_plain_keras_on_any_backend(backend, trained):
+    result = helpers.run_python("-c", LOAD, trained, backend=backend)
     assert result.returncode == 0, result.stderr
 
 

@@ -21,7 +21,7 @@ BUILD = importlib.import_module("keras_mvssl.training.build")
 
 
 @pytest.fixture
-def recipe(labelled_npz):
+def recipe(labelled_npz, narrow):
     return training.Recipe(
         dataset=f"npz:{labelled_npz}",
         augmentation=Augmentation(size=12),
@@ -313,13 +313,13 @@ def test_refuses_bad_settings_and_leaves_no_folder(recipe, tmp_path, change):
 @pytest.mark.slow
 def test_command_line(tmp_path):
     recipe = helpers.ROOT / "recipes/shapes.py"
-    result = helpers.run_python(recipe, "--viewz=2", cwd=tmp_path)
+    result = helpers.run_script(recipe, "--viewz=2", cwd=tmp_path)
     assert (
         result.returncode == 1 and "Unknown command line flag 'viewz'" in result.stderr
     )
     assert "Did you mean" in result.stderr and not list(tmp_path.iterdir())
-    result = helpers.run_python(recipe, "views=2", cwd=tmp_path)
+    result = helpers.run_script(recipe, "views=2", cwd=tmp_path)
     assert result.returncode == 1 and "not flags:" in result.stderr
-    result = helpers.run_python(recipe, "--help")
+    result = helpers.run_script(recipe, "--help")
     assert result.returncode == 0 and "\ndata:\n  --data_dir=<" in result.stdout
     assert result.stdout.count("auto|never|must") == 1

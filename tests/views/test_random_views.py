@@ -513,6 +513,6 @@ def test_two_replicas_make_the_views_of_one():
         else "import os\nos.environ['XLA_FLAGS'] = "
         "'--xla_force_host_platform_device_count=2'\n"
     )
-    result = helpers.run_python("-c", prelude + REPLICAS, backend=backend)
+    result = helpers.run_script("-c", prelude + REPLICAS, backend=backend)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "2 passed"
