@@ -1,4 +1,6 @@
+import keras
 import numpy as np
+import pytest
 from keras import ops
 
 from keras_mvssl import _backend
@@ -15,3 +17,22 @@ def test_matmul():
 def test_matmul_stays_exact_where_the_backend_may_round(monkeypatch):
     monkeypatch.setattr(precision, "_may_round", lambda: True)
     test_matmul()
+
+
+def test_full_precision_is_asked_for():
+    """No CPU rounds, so that only accelerators would show another product."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        x = np.ones((2, 2), "float32")
+        assert "HIGHEST" in str(jax.make_jaxpr(_backend.matmul)(x, x))
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        before = torch.get_float32_matmul_precision()
+        for setting, rounds in (("highest", False), ("high", True), ("medium", True)):
+            torch.set_float32_matmul_precision(setting)
+            assert precision._may_round() == rounds
+        torch.set_float32_matmul_precision(before)
+    else:
+        pytest.skip("TensorFlow's setting counts on GPUs alone.")

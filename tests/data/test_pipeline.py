@@ -4,6 +4,7 @@ import tensorflow as tf
 from keras import ops
 
 import keras_mvssl
+from keras_mvssl import distribution
 from keras_mvssl.data import batches
 from keras_mvssl.data import multiview
 from keras_mvssl.data import pipeline
@@ -134,6 +135,20 @@ def test_batches_of_images_in_a_new_order_each_epoch(source):
     again = batches(source(numbered(34)), 10, start_step=4)
     np.testing.assert_array_equal(pixels(again, 3), read[4:])
     assert (pixels(batches(source(numbered(34)), 10, seed=1), 3) != read[:3]).any()
+
+
+@pytest.mark.parametrize("source", [np.asarray, as_stream], ids=["array", "stream"])
+def test_processes_read_their_parts_of_each_batch(source, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (40, 12, 12, 3), dtype="uint8")
+
+    def read(index, count):
+        monkeypatch.setattr(distribution, "processes", lambda: (index, count))
+        views = KerasCVViews(AUGMENTATION, 2)
+        made = np.array(take(multiview(source(images), views, 10), 5), int)
+        return made, pixels(batches(source(images), 10), 5)
+
+    for whole, *parts in zip(read(0, 1), read(0, 2), read(1, 2)):
+        assert np.abs(np.concatenate(parts, axis=1) - whole).max() <= 1  # rounding
 
 
 @pytest.mark.parametrize("source", [np.asarray, as_stream], ids=["array", "stream"])

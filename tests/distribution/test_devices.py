@@ -128,6 +128,36 @@ def test_processes_that_torch_starts(tmp_path):
     assert failed.returncode == 1 and "ZeroDivisionError" in failed.stderr
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="processes are torch's")
+def test_processes_begin_and_act_alike(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import keras\n"
+        "from keras_mvssl import distribution\n"
+        "distribution.data_parallel(2)\n"
+        "rank, _ = distribution.processes()\n"
+        "model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])\n"
+        "model.compile('sgd')\n"
+        "model.set_weights([w * 0 + 5 + rank for w in model.get_weights()])\n"
+        "distribution.copy_from_first_process(model)\n"
+        "assert all((w == 5).all() for w in model.get_weights())\n"
+        "assert distribution.max_over_processes(rank) == 1\n"
+    )
+    result = helpers.run_python(script)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch starts processes")
+def test_devices_are_taken():
+    code = (
+        "from keras_mvssl import distribution\n"
+        "distribution.data_parallel(2)\n"
+        "assert distribution.replicas() == 2\n"
+    )
+    result = helpers.run_python("-c", code)
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.skipif(BACKEND != "torch", reason="what torch gathers")
 def test_gradients_in_another_order_of_memory(tmp_path):
     script = tmp_path / "script.py"

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.losses import ReformulatedSSL
@@ -66,6 +67,16 @@ def test_terms_and_logs(loss, weights, counts):
     assert value(loss, z) == pytest.approx(weighted, rel=1e-6)
     expected = {name: terms[name] / count for name, count in zip(terms, counts)}
     assert loss.per_feature(terms, 6) == pytest.approx(expected)
+
+
+@every_case
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_terms_are_float32_of_any_projections(case, dtype):
+    loss, z = CASES[case][0], ops.cast(projections(16, 3, 6), dtype)
+    expected = loss.terms(ops.cast(z, "float32"))
+    for name, term in loss.terms(z).items():
+        assert keras.backend.standardize_dtype(term.dtype) == "float32"
+        assert float(term) == float(expected[name])
 
 
 def test_one_feature_has_no_redundancy():

@@ -165,6 +165,42 @@ def test_diagnostics_of_a_single_feature(tmp_path):
     assert "nearest of 30 training images" in (tmp_path / "report.html").read_text()
 
 
+def test_confusion_counts_by_label_and_prediction():
+    found = diagnostics._confusion(np.array([3, 3, 7]), np.array([3, 7, 7]))
+    np.testing.assert_array_equal(found["classes"], [3, 7])
+    np.testing.assert_array_equal(found["confusion"], [[1, 1], [0, 1]])
+
+
+def test_neighbors_are_shown_with_their_labels():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 4, 4, 3), dtype="uint8")
+    labels = np.repeat([0, 1, 2], 10)
+    encoder = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten()])
+    found = diagnostics.collect(encoder, (images, labels), (images, labels))
+    for kind, names in (("queries", "query_labels"), ("neighbors", "neighbor_labels")):
+        pictures = found[kind].reshape(-1, 1, 4, 4, 3)
+        indices = (pictures == images).all(axis=(2, 3, 4)).argmax(axis=1)
+        np.testing.assert_array_equal(labels[indices], found[names].ravel())
+    np.testing.assert_array_equal(found["neighbors"][:, 0], found["queries"])
+
+
+def test_each_run_is_shown_with_its_own_numbers(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        figures, "curves", lambda series, x, y, *_: drawn.update({y: series}) or b""
+    )
+    one, other = (make_run(tmp_path / name) for name in ("one", "other"))
+    results = json.loads((other / "results.json").read_text())
+    results["probe"]["final"] = 0.345
+    (other / "results.json").write_text(json.dumps(results))
+    (other / "metrics.csv").write_text("epoch,loss\n1,3.5\n")
+    report.write([one, other], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text()).text
+    assert [x for x in ("87.6%", "34.5%") if page.count(x) == 1] == ["87.6%", "34.5%"]
+    assert page.index("87.6%") < page.index("34.5%")
+    assert drawn["loss"] == {"one": ([1, 2, 3], [9, 9, 9]), "other": ([1], [3.5])}
+
+
 def test_neighbors_without_labels(tmp_path):
     rng = np.random.default_rng(0)
     images = np.repeat(rng.integers(0, 256, (15, 4, 4, 3), dtype="uint8"), 2, axis=0)
