@@ -148,7 +148,9 @@ def run_script(*arguments, backend=None, environment=None, cwd=None, most_images
     is how many images of shapes are drawn at most, where a script asks for thousands.
     """
     arguments = list(map(str, arguments))
-    host = _host(backend or keras.backend.backend())
+    environment = environment or {}
+    backend = backend or keras.backend.backend()
+    host = _host(backend, environment.get("TFDS_DATA_DIR"))
     with tempfile.TemporaryDirectory() as folder:
         out, errors = (pathlib.Path(folder) / name for name in ("out", "errors"))
         out.touch()
@@ -156,7 +158,7 @@ def run_script(*arguments, backend=None, environment=None, cwd=None, most_images
         job = {
             "arguments": arguments,
             "cwd": str(cwd or os.getcwd()),
-            "environment": environment or {},
+            "environment": environment,
             "most_images": most_images,
             "stdout": str(out),
             "stderr": str(errors),
@@ -175,11 +177,14 @@ def run_script(*arguments, backend=None, environment=None, cwd=None, most_images
 
 
 @functools.cache
-def _host(backend):
+def _host(backend, tfds_data_dir):
+    environment = {**os.environ, "PYTHONPATH": PATHS, "KERAS_BACKEND": backend}
+    if tfds_data_dir:
+        environment["TFDS_DATA_DIR"] = tfds_data_dir
     return subprocess.Popen(
         [sys.executable, ROOT / "tests/programs/host.py"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": PATHS, "KERAS_BACKEND": backend},
+        env=environment,
     )

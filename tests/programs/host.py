@@ -3,10 +3,10 @@
 Importing TensorFlow, Keras and KerasCV takes a core 8 seconds, and tests run some
 hundred scripts. A copy made by `fork` has them at once. Nothing is computed before the
 copy is made, so a script finds what it would find in a process of its own, save for
-variables that are read on import: Keras' are set again here. (TFDS reads where its data
-lie, so it is not imported.) `helpers.run_script`
-writes jobs to it, one line of JSON each, and reads two lines for each of them: the
-number of the process, and the code with which it ended.
+variables that are read on import: Keras' limits are set again here, and
+`helpers.run_script` starts another host for another folder of TFDS. It writes jobs,
+one line of JSON each, and reads two lines for each of them: the number of the process,
+and the code with which it ended.
 """
 
 import atexit
