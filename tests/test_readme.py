@@ -46,7 +46,7 @@ def test_python_examples_run(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
     monkeypatch.setenv("KERAS_MAX_STEPS_PER_EPOCH", "2")
     code = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-    result = helpers.run_script("-c", code, cwd=tmp_path, most_images=1000)
+    result = helpers.run_script("-c", code, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "encoder.keras").exists()
 

@@ -323,6 +323,7 @@ def test_files_to_bring_by_hand_are_named(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.skipif(
     not CIFAR10.exists(), reason="needs the CIFAR-10 beside the project"
 )

@@ -101,23 +101,8 @@ def test_tensorflow_on_a_tpu_is_refused(monkeypatch):
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="processes are torch's")
-def test_processes_that_torch_starts(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\n"
-        "from keras_mvssl import distribution\n"
-        "distribution.data_parallel(2)\n"
-        "rank, count = distribution.processes()\n"
-        "chosen = distribution.once(lambda: distribution.once(lambda: rank))\n"
-        "if 'fail' in sys.argv:\n"
-        "    distribution.once(lambda: 1 / 0)\n"
-        "print('here', rank, count, chosen, distribution.replicas())\n"
-        "if 'die' in sys.argv and rank:\n"
-        "    sys.exit(7)\n"
-        "if 'die' in sys.argv:\n"
-        "    import time\n"
-        "    time.sleep(500)\n"
-    )
+def test_processes_that_torch_starts():
+    script = helpers.ROOT / "tests/programs/processes_of_torch.py"
     good = helpers.run_script(script)
     assert good.returncode == 0, good.stderr
     assert sorted(good.stdout.split("\n"))[1:] == ["here 0 2 0 2", "here 1 2 0 2"]
@@ -128,25 +113,6 @@ def test_processes_that_torch_starts(tmp_path):
     assert failed.returncode == 1 and "ZeroDivisionError" in failed.stderr
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="processes are torch's")
-def test_processes_begin_and_act_alike(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import keras\n"
-        "from keras_mvssl import distribution\n"
-        "distribution.data_parallel(2)\n"
-        "rank, _ = distribution.processes()\n"
-        "model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])\n"
-        "model.compile('sgd')\n"
-        "model.set_weights([w * 0 + 5 + rank for w in model.get_weights()])\n"
-        "distribution.copy_from_first_process(model)\n"
-        "assert all((w == 5).all() for w in model.get_weights())\n"
-        "assert distribution.max_over_processes(rank) == 1\n"
-    )
-    result = helpers.run_python(script)
-    assert result.returncode == 0, result.stderr
-
-
 @pytest.mark.skipif(BACKEND == "torch", reason="torch starts processes")
 def test_devices_are_taken():
     code = (
@@ -154,25 +120,5 @@ def test_devices_are_taken():
         "distribution.data_parallel(2)\n"
         "assert distribution.replicas() == 2\n"
     )
-    result = helpers.run_python("-c", code)
-    assert result.returncode == 0, result.stderr
-
-
-@pytest.mark.skipif(BACKEND != "torch", reason="what torch gathers")
-def test_gradients_in_another_order_of_memory(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import torch\n"
-        "from keras_mvssl import distribution\n"
-        "distribution.data_parallel(2)\n"
-        "rank, _ = distribution.processes()\n"
-        "x = torch.ones(2, 3, 4, requires_grad=True)\n"
-        "weights = torch.arange(48.0).reshape(4, 3, 4) * (rank + 1)\n"
-        "turned = distribution.gather(x).permute(2, 0, 1)\n"
-        "(turned * weights.permute(2, 0, 1).contiguous()).sum().backward()\n"
-        "expected = 3 * torch.arange(48.0).reshape(2, 2, 3, 4)[rank]\n"
-        "torch.testing.assert_close(x.grad, expected)\n"
-        "assert not distribution.gather(x.detach()).requires_grad\n"
-    )
-    result = helpers.run_script(script)
+    result = helpers.run_script("-c", code)
     assert result.returncode == 0, result.stderr

@@ -36,8 +36,7 @@ def test_feature_dynamics_follow_the_theorem(tmp_path):
     assert weak < 0.3 and strong == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.slow
-@pytest.mark.once
+@pytest.mark.release
 def test_reformulated_loss_finds_the_span_of_the_kernel(tmp_path):
     run_study("augmentation_kernel", tmp_path)
     rows = rows_of(tmp_path / "augmentation_kernel.csv")

@@ -263,6 +263,7 @@ def test_other_images_under_the_same_name_are_refused(short, tmp_path, labelled)
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_nothing_is_written_outside_the_folder(labelled_npz, tmp_path):
     cwd, home, workdir = (tmp_path / name for name in ("cwd", "home", "run"))
     cwd.mkdir()
@@ -310,7 +311,6 @@ def test_refuses_bad_settings_and_leaves_no_folder(recipe, tmp_path, change):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_command_line(tmp_path):
     recipe = helpers.ROOT / "recipes/shapes.py"
     result = helpers.run_script(recipe, "--viewz=2", cwd=tmp_path)
