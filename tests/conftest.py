@@ -1,7 +1,6 @@
 """Shared set-up: torch before TensorFlow, quiet logs, one seed."""
 
 import contextlib
-import functools
 import importlib
 import os
 import pathlib
@@ -15,6 +14,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 CACHE = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+# What is compiled is small, and used a few times.
+XLA_FLAGS = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 
 with contextlib.suppress(ImportError):
     import torch  # noqa: F401 - after TensorFlow, it may crash.
@@ -23,7 +27,13 @@ import keras
 import numpy as np
 import pytest
 
+import helpers
 import keras_mvssl as mv
+
+
+def pytest_report_header(config):
+    chosen = config.getoption("markexpr") or "all"
+    return f"on {keras.backend.backend()}: {chosen} (for others, see CONTRIBUTING.md)"
 
 
 @pytest.fixture(autouse=True)
@@ -40,26 +50,17 @@ def images():
 @pytest.fixture
 def model():
     """A very small, compiled model for views of 12x12 RGB; quick to compile."""
-    encoder = keras.Sequential(
-        [
-            keras.layers.Input((12, 12, 3)),
-            keras.layers.Rescaling(1 / 128, offset=-1),
-            keras.layers.Conv2D(16, 4, strides=4, activation="relu"),
-            keras.layers.BatchNormalization(),
-            keras.layers.GlobalAveragePooling2D(),
-        ]
-    )
+    encoder = helpers.small_encoder((12, 12, 3))
     model = mv.MultiViewModel(encoder, mv.models.Projector(16, dim=8))
     model.compile(optimizer=keras.optimizers.SGD(0.01))
     return model
 
 
 @pytest.fixture
-def narrow(monkeypatch):
-    """Make the tiny backbone of recipes half as wide."""
+def small_backbone(monkeypatch):
+    """Make the tiny backbone of recipes a single convolution, quick to compile."""
     build = importlib.import_module("keras_mvssl.training.build")
-    backbone = functools.partial(mv.models.TinyResNet, width=16)
-    monkeypatch.setitem(build.BACKBONES, "tiny", backbone)
+    monkeypatch.setitem(build.BACKBONES, "tiny", helpers.small_encoder)
 
 
 @pytest.fixture

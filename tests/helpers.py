@@ -101,6 +101,19 @@ def slopes(function, x, directions, step=1e-5):
     )
 
 
+def small_encoder(image_shape):
+    """An encoder with a convolution and batch normalisation, quick to compile."""
+    return keras.Sequential(
+        [
+            keras.Input(image_shape),
+            keras.layers.Rescaling(1 / 128, offset=-1),
+            keras.layers.Conv2D(16, 4, strides=4, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+
+
 def weights_of(model):
     return [np.array(w) for w in model.get_weights()]
 

@@ -73,7 +73,6 @@ def test_has_an_example(name):
     assert examples_of(PUBLIC[name])
 
 
-@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.parametrize("name", sorted(set(DISTINCT) - WHOLE_RUNS))
 def test_examples_run(name, names):
@@ -81,7 +80,6 @@ def test_examples_run(name, names):
         exec(compile(example, name, "exec"), names)
 
 
-@pytest.mark.slow
 @pytest.mark.once
 def test_examples_of_whole_runs(names, few_shapes):
     (example,) = examples_of(keras_mvssl.training.run)

@@ -27,14 +27,15 @@ def name_of(path):
 
 # It trains 18 networks, and what it shows is the same on every backend.
 TRAINS_MANY = "multi_view_barlow_twins.py"
+MARK = pytest.mark
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, marks=[pytest.mark.once] * (path.name == TRAINS_MANY))
+        pytest.param(path, marks=mark)
         for path in build.GUIDES
+        for mark in [MARK.once if path.name == TRAINS_MANY else MARK.slow]
     ],
     ids=name_of,
 )
@@ -160,7 +161,6 @@ def run_command(command, user, *flags):
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.parametrize("command", OF_RECIPES)
 def test_commands_of_recipes_run(command, user):
@@ -168,14 +168,12 @@ def test_commands_of_recipes_run(command, user):
     run_command(command, user, "--backbone=tiny", *fewer)
 
 
-@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.parametrize("command", OF_STUDIES)
 def test_commands_of_studies_run(command, user):
     run_command(command, user, "--seeds=1")
 
 
-@pytest.mark.slow
 @pytest.mark.once
 def test_commands_on_runs_run(user):
     for run in ("first", "second"):

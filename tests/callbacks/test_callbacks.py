@@ -22,6 +22,7 @@ def views():
     return np.random.default_rng(0).integers(0, 256, (8, 2, 12, 12, 3), dtype="uint8")
 
 
+@pytest.mark.filterwarnings("ignore:Can save best model only")  # not in each epoch
 def test_probe_enters_the_logs(model, labelled, tmp_path):
     best = keras.callbacks.ModelCheckpoint(
         tmp_path / "best.keras",

@@ -322,7 +322,6 @@ def test_files_to_bring_by_hand_are_named(tmp_path):
     assert said.endswith(f"data_dir={str(tmp_path)!r}")
 
 
-@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.skipif(
     not CIFAR10.exists(), reason="needs the CIFAR-10 beside the project"

@@ -12,7 +12,6 @@ import pytest
 
 import helpers
 
-pytestmark = pytest.mark.slow
 BACKEND = keras.backend.backend()
 SCRIPT = helpers.ROOT / "tests/programs/train_on_devices.py"
 
@@ -80,11 +79,18 @@ def check_equal(one, several):
 MORE = 8 if BACKEND == "jax" else 4  # than CI has cores for
 
 
-@pytest.mark.parametrize("devices", [2, pytest.param(MORE, marks=pytest.mark.release)])
+@pytest.mark.parametrize(
+    "devices",
+    [
+        pytest.param(2, marks=pytest.mark.slow),
+        pytest.param(MORE, marks=pytest.mark.release),
+    ],
+)
 def test_devices_compute_what_one_would(folder, one, devices):
     check_equal(one, train(folder, devices))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's own")
 def test_workers_of_tensorflow(folder, one):
     with socket.socket() as first, socket.socket() as second:

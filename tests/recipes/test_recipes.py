@@ -61,7 +61,7 @@ def test_settings_for_each_number_of_views(name, capsys):
         for name, views in zip(RECIPES, (8, 4, 2, 4, 8, 2), strict=True)
     ],
 )
-def test_recipe(name, views, data_dir, tmp_path, monkeypatch, narrow):
+def test_recipe(name, views, data_dir, tmp_path, monkeypatch, small_backbone):
     draw = shapes.draw
     monkeypatch.setattr(shapes, "draw", lambda n, *args, **_: draw(n // 100, *args))
     recipe, table = read(name)

@@ -50,7 +50,7 @@ pareto, plan, projectors, samples, search, views = map(
 
 
 @pytest.fixture
-def recipe(tmp_path, labelled, narrow):
+def recipe(tmp_path, labelled, small_backbone):
     images, labels = labelled
     path = tmp_path / "data.npz"
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
@@ -115,7 +115,6 @@ def test_random_weights_are_those_of_the_seed(recipe):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.slow
 @pytest.mark.once
 def test_pixels_are_probed_once_and_random_weights_for_each_seed(
     open_runs, monkeypatch
@@ -219,7 +218,6 @@ def test_an_older_manifest_is_that_of_stream_version_1(open_runs, monkeypatch):
             open_runs()
 
 
-@pytest.mark.slow
 @pytest.mark.once
 def test_an_interrupted_study_goes_on(open_runs, tmp_path, monkeypatch):
     settings = [dict(views=2), dict(views=3)]
@@ -250,7 +248,6 @@ def test_an_interrupted_study_goes_on(open_runs, tmp_path, monkeypatch):
         assert after.results["probe"] == before.results["probe"]
 
 
-@pytest.mark.slow
 @pytest.mark.once
 def test_studies_share_their_runs(open_runs, tmp_path, monkeypatch):
     made, run = [], training.run
@@ -289,7 +286,6 @@ def test_studies_share_their_runs(open_runs, tmp_path, monkeypatch):
     assert rows_of(out / "pareto-shapes-small.csv") == before and len(made) == 6
 
 
-@pytest.mark.slow
 @pytest.mark.once
 def test_the_search_stays_away_from_the_reported_seeds(
     open_runs, tmp_path, monkeypatch

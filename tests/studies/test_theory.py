@@ -19,7 +19,6 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
 @pytest.mark.once
 def test_feature_dynamics_follow_the_theorem(tmp_path):
     run_study("feature_dynamics", tmp_path)

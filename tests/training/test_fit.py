@@ -380,6 +380,7 @@ def test_the_best_is_kept(tmp_path, images):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Skipping nested container")  # it is another model
 def test_another_model_is_refused(tmp_path, images):
     Training(tmp_path, images).fit()
     other = Training(tmp_path, images)

@@ -60,7 +60,7 @@ def npz(tmp_path_factory):
     return f"npz:{path}"
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @given(
     st.fixed_dictionaries(
         {},

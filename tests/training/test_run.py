@@ -21,7 +21,7 @@ BUILD = importlib.import_module("keras_mvssl.training.build")
 
 
 @pytest.fixture
-def recipe(labelled_npz, narrow):
+def recipe(labelled_npz, small_backbone):
     return training.Recipe(
         dataset=f"npz:{labelled_npz}",
         augmentation=Augmentation(size=12),
@@ -148,7 +148,7 @@ assert training.run(recipe, sys.argv[2])["probe"]["final"] is not None
 """
 
 
-@pytest.mark.slow
+@pytest.mark.once  # CI does it on JAX where TensorFlow is not installed.
 def test_pretrains_without_tensorflow(labelled_npz, tmp_path):
     if keras.backend.backend() == "tensorflow":
         pytest.skip("The backend is TensorFlow.")
@@ -262,7 +262,6 @@ def test_other_images_under_the_same_name_are_refused(short, tmp_path, labelled)
         training.run(short, tmp_path / "run")
 
 
-@pytest.mark.slow
 @pytest.mark.once
 def test_nothing_is_written_outside_the_folder(labelled_npz, tmp_path):
     cwd, home, workdir = (tmp_path / name for name in ("cwd", "home", "run"))

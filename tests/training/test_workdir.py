@@ -119,7 +119,7 @@ def test_a_second_run_is_refused_and_a_killed_one_lets_go(tmp_path):
     with pytest.raises(ValueError, match=expected), workdirs.lock(tmp_path):
         pass
     holder.kill()
-    holder.wait()
+    holder.communicate()
     with workdirs.lock(tmp_path):
         assert str(os.getpid()) in (tmp_path / ".lock").read_text()
 
