@@ -192,7 +192,6 @@ def run_script(*arguments, backend=None, environment=None, cwd=None, most_images
 @functools.cache
 def _host(backend, tfds_data_dir):
     environment = {**os.environ, "PYTHONPATH": PATHS, "KERAS_BACKEND": backend}
-    environment.pop("XLA_FLAGS", None)  # Scripts compute more than they compile.
     if tfds_data_dir:
         environment["TFDS_DATA_DIR"] = tfds_data_dir
     return subprocess.Popen(

@@ -18,15 +18,21 @@ PAGES = [
     *(ROOT / "recipes" / name / "README.md" for name in ("results", "benchmarks")),
     *(path.with_suffix(".md") for path in build.GUIDES),
 ]
-CAPS = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "2", "MPLBACKEND": "agg"}
+CAPS = {
+    **{"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "2", "MPLBACKEND": "agg"},
+    "XLA_FLAGS": "",  # Guides compute more than they compile.
+}
 
 
 def name_of(path):
     return str(path.relative_to(ROOT))
 
 
-# It trains 18 networks, and what it shows is the same on every backend.
-TRAINS_MANY = "multi_view_barlow_twins.py"
+# What differs between backends: engines for views, devices, how runs go on.
+ON_EACH_BACKEND = {
+    *("getting_started.py", "kerascv_and_on_device_views.py"),
+    *("distributed_training.py", "long_runs.py"),
+}
 MARK = pytest.mark
 
 
@@ -35,7 +41,7 @@ MARK = pytest.mark
     [
         pytest.param(path, marks=mark)
         for path in build.GUIDES
-        for mark in [MARK.once if path.name == TRAINS_MANY else MARK.slow]
+        for mark in [MARK.slow if path.name in ON_EACH_BACKEND else MARK.once]
     ],
     ids=name_of,
 )
@@ -49,7 +55,7 @@ def test_runs(path, tmp_path):
 
 @pytest.mark.slow
 def test_the_example_of_a_long_run_goes_on(tmp_path):
-    caps = {"KERAS_MAX_STEPS_PER_EPOCH": "2"}
+    caps = {**CAPS, "KERAS_MAX_EPOCHS": "5"}
     for start in range(2):
         result = helpers.run_script(
             ROOT / "guides/long_runs.py", cwd=tmp_path, environment=caps

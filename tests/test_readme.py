@@ -43,7 +43,7 @@ def test_one_command_below_its_heading(heading):
 
 @pytest.mark.slow
 def test_python_examples_run(tmp_path):
-    caps = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "2"}
+    caps = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "2", "XLA_FLAGS": ""}
     code = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     result = helpers.run_script("-c", code, cwd=tmp_path, environment=caps)
     assert result.returncode == 0, result.stderr
