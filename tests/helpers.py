@@ -57,7 +57,8 @@ def _value_and_gradient(function):
 
     def as_numpy(array):
         value, gradient = step(array)
-        return float(value), np.asarray(ops.convert_to_numpy(gradient))
+        value, gradient = map(ops.convert_to_numpy, (value, gradient))
+        return float(value), np.asarray(gradient)
 
     return as_numpy
 

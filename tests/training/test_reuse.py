@@ -66,6 +66,12 @@ def views():
     return images.astype("float32")
 
 
+# Keras' exporters call what PyTorch, JAX and NumPy will remove, and PyTorch's tracer
+# warns of each size that it sees.
+exporters_warn = pytest.mark.filterwarnings("ignore")
+
+
+@exporters_warn
 def test_export_to_saved_model(encoder, views, tmp_path):
     if keras.backend.backend() == "torch":
         pytest.skip("Keras 3.15 cannot, on torch.")
@@ -76,6 +82,7 @@ def test_export_to_saved_model(encoder, views, tmp_path):
     np.testing.assert_allclose(np.asarray(loaded.serve(views)), expected, atol=1e-4)
 
 
+@exporters_warn
 def test_export_to_onnx(encoder, views, tmp_path):
     needs = {"tensorflow": ["tf2onnx"], "jax": ["jax2onnx"], "torch": ["onnxscript"]}
     for package in ("onnx", "onnxruntime", *needs[keras.backend.backend()]):
