@@ -65,11 +65,7 @@ def small_backbone(monkeypatch):
 
 @pytest.fixture
 def few_shapes(monkeypatch):
-    """Draw 1,000 images of shapes where 10,000 are asked for."""
-    draw = mv.data.shapes.draw
-    monkeypatch.setattr(
-        mv.data.shapes, "draw", lambda n, *args, **kw: draw(min(n, 1000), *args, **kw)
-    )
+    helpers.draw_few_shapes(1000, monkeypatch.setattr)
 
 
 @pytest.fixture

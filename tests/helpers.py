@@ -14,6 +14,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mvssl.data import shapes
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -115,6 +117,14 @@ def small_encoder(image_shape):
     )
 
 
+def draw_few_shapes(most, replace=setattr):
+    """Draw at most so many images of shapes, where thousands are asked for."""
+    draw = shapes.draw
+    replace(
+        shapes, "draw", lambda count, *args, **kw: draw(min(count, most), *args, **kw)
+    )
+
+
 def weights_of(model):
     return [np.array(w) for w in model.get_weights()]
 
@@ -179,7 +189,10 @@ def run_script(*arguments, backend=None, environment=None, cwd=None, most_images
         }
         host.stdin.write(json.dumps(job) + "\n")
         host.stdin.flush()
-        process = int(host.stdout.readline())
+        started = host.stdout.readline()
+        if not started:
+            raise RuntimeError(f"The host of scripts ended with {host.wait()}.")
+        process = int(started)
         ended, _, _ = select.select([host.stdout], [], [], TIME_LIMIT)
         if not ended:
             os.killpg(process, signal.SIGKILL)

@@ -25,10 +25,10 @@ with contextlib.suppress(ImportError):
 
 import keras
 
+import helpers
 import keras_mvssl.callbacks
 import keras_mvssl.report
 import keras_mvssl.training  # noqa: F401
-from keras_mvssl.data import shapes
 
 with contextlib.suppress(ImportError):
     import keras_cv  # noqa: F401
@@ -70,10 +70,7 @@ def prepare(job):
             limit = int(os.environ[f"KERAS_{name.upper()}"])
             getattr(keras.config, f"set_{name}")(limit)
     if job["most_images"]:
-        draw = shapes.draw
-        shapes.draw = lambda count, *args, **kwargs: draw(
-            min(count, job["most_images"]), *args, **kwargs
-        )
+        helpers.draw_few_shapes(job["most_images"])
 
 
 def run(arguments):

@@ -12,7 +12,6 @@ import helpers
 import stand_ins
 from keras_mvssl import training
 from keras_mvssl.data import imagenet100
-from keras_mvssl.data import shapes
 
 RECIPES = ("shapes", "cifar10", "cifar100", "stl10", "imagenet100", "folder")
 
@@ -62,8 +61,7 @@ def test_settings_for_each_number_of_views(name, capsys):
     ],
 )
 def test_recipe(name, views, data_dir, tmp_path, monkeypatch, small_backbone):
-    draw = shapes.draw
-    monkeypatch.setattr(shapes, "draw", lambda n, *args, **_: draw(n // 100, *args))
+    helpers.draw_few_shapes(100, monkeypatch.setattr)
     recipe, table = read(name)
     folder = {"shapes": None, "folder": str(data_dir / "folder")}
     known = training.tuned(dataclasses.replace(recipe, views=views), table)
