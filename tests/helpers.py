@@ -1,5 +1,6 @@
 """What several tests need: gradients on any backend, weights, other processes."""
 
+import atexit
 import functools
 import json
 import os
@@ -208,10 +209,17 @@ def _host(backend, tfds_data_dir):
     environment = {**os.environ, "PYTHONPATH": PATHS, "KERAS_BACKEND": backend}
     if tfds_data_dir:
         environment["TFDS_DATA_DIR"] = tfds_data_dir
-    return subprocess.Popen(
+    host = subprocess.Popen(
         [sys.executable, ROOT / "tests/programs/host.py"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
     )
+    atexit.register(_end, host)
+    return host
+
+
+def _end(host):
+    host.kill()  # It would take itself apart for seconds.
+    host.communicate()
