@@ -9,8 +9,8 @@ from keras_mvssl._backend.memory import peak_memory
 from keras_mvssl._backend.normalization import fuse_batch_normalization
 from keras_mvssl._backend.precision import matmul
 from keras_mvssl._backend.random_state import random_state
+from keras_mvssl._backend.random_state import seed_generators
 from keras_mvssl._backend.random_state import set_random_state
-from keras_mvssl._backend.tensors import is_concrete
 from keras_mvssl._backend.tensors import refuse_foreign_graph
 from keras_mvssl._backend.tensors import require_rows
 from keras_mvssl._backend.tensors import value_of
@@ -19,13 +19,13 @@ __all__ = [
     "device_name",
     "fuse_batch_normalization",
     "has_accelerator",
-    "is_concrete",
     "keep_freed_memory",
     "matmul",
     "peak_memory",
     "random_state",
     "refuse_foreign_graph",
     "require_rows",
+    "seed_generators",
     "set_random_state",
     "tensorflow_for_data",
     "value_of",

@@ -1,6 +1,16 @@
-"""State of the backend's random numbers that Keras does not keep."""
+"""State of random numbers: of layers, and of the backend."""
 
 import keras
+
+
+def seed_generators(layer):
+    """List the `SeedGenerator`s of a layer and of the layers in it, e.g. of dropout."""
+    return [
+        value
+        for part in layer._flatten_layers()
+        for _, value in sorted(vars(part).items())
+        if isinstance(value, keras.random.SeedGenerator)
+    ]
 
 
 def random_state():

@@ -11,21 +11,6 @@ def value_of(variable):
     return ops.convert_to_numpy(ops.convert_to_tensor(variable))
 
 
-def is_concrete(x):
-    """Return whether a tensor has values now, not only once its graph runs."""
-    if isinstance(x, keras.KerasTensor):
-        return False
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return not isinstance(x, jax.core.Tracer)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.executing_eagerly()
-    return True
-
-
 def require_rows(x, minimum, message):
     """Check that a tensor has enough rows, now or when its graph runs.
 

@@ -7,8 +7,7 @@
 # Name of the part, and the modules that use it.
 PRIVATE_PARTS = {
     "Model._flatten_layers": (
-        "_backend/normalization.py, distribution/exchange.py, "
-        "callbacks/checkpoint_content.py"
+        "_backend/normalization.py, _backend/random_state.py, distribution/exchange.py"
     ),
     "BatchNormalization._moments": "distribution/exchange.py",
     "BatchNormalization._reduction_axes": "distribution/exchange.py",

@@ -3,7 +3,6 @@
 import json
 import warnings
 
-import keras
 import numpy as np
 
 from keras_mvssl import _backend
@@ -25,8 +24,8 @@ def write(path, model, state, progress):
     metrics = model.metrics_variables
     sums = [_backend.value_of(x) * distribution.separate_metric_sums() for x in metrics]
     arrays = {f"metric_{i}": x for i, x in enumerate(sums)}
-    for i, seed in enumerate(_seeds(model)):
-        arrays[f"seed_{i}"] = _backend.value_of(seed)
+    for i, seed in enumerate(_backend.seed_generators(model)):
+        arrays[f"seed_{i}"] = _backend.value_of(seed.state)
     np.savez(path / "state.npz", **arrays, **_backend.random_state())
     content = {
         **progress,
@@ -80,18 +79,8 @@ def restore(path, model, state, steps_per_epoch):
     for name, item in state.items():
         item.set_state(content["state"][name])
     with np.load(path / "state.npz", allow_pickle=False) as arrays:
-        for i, seed in enumerate(_seeds(model)):
-            seed.assign(arrays[f"seed_{i}"])
+        for i, seed in enumerate(_backend.seed_generators(model)):
+            seed.state.assign(arrays[f"seed_{i}"])
         metrics = [arrays[f"metric_{i}"] for i in range(content["number_of_metrics"])]
         random = {name: arrays[name] for name in arrays if name.startswith("random")}
     return content, metrics, random
-
-
-def _seeds(model):
-    """List the states of the random generators of a model's layers, e.g. of dropout."""
-    return [
-        value.state
-        for layer in model._flatten_layers()
-        for _, value in sorted(vars(layer).items())
-        if isinstance(value, keras.random.SeedGenerator)
-    ]

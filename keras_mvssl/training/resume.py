@@ -11,8 +11,6 @@ FREE_SETTINGS = (
     *("on_bad_image", "command", "commit", "date", "device", "versions"),
     *("stream_version", "cpu_cores"),
 )
-# Settings of earlier versions, with the value that every run has now.
-FORMER_SETTINGS = {"steps_per_execution": 1}
 
 
 def refuse_other_settings(known, settings, workdir):
@@ -31,11 +29,6 @@ def refuse_other_settings(known, settings, workdir):
         f"{name}: {known.get(name)!r} there, {value!r} here"
         for name, value in settings.items()
         if name not in FREE_SETTINGS and known.get(name) != value
-    ]
-    differences += [
-        f"{name}: {known[name]!r} there, {value!r} here"
-        for name, value in FORMER_SETTINGS.items()
-        if known.get(name, value) != value
     ]
     if differences:
         raise ValueError(

@@ -2,9 +2,10 @@
 
 Each KerasCV layer draws from its own `tf.random.Generator` and, for strengths, from
 `tf.random.uniform`: two hidden states that make views depend on the order in which
-threads run. In this module every random number comes from one `Draws` instead, a pure
-function of (seed, step, place of the image in the batch, view). Views are therefore
-the same with any number of workers, from any step on, and for any part of the batch.
+threads run. In this module every random number comes from one `StatelessGenerator`
+instead, a pure function of (seed, step, place of the image in the batch, view). Views
+are therefore the same with any number of workers, from any step on, and for any part of
+the batch.
 """
 
 import tensorflow as tf
@@ -62,7 +63,7 @@ class KerasCVViews:
         self.augmentation = augmentation
         self.views = views
         self.seed = seed
-        self._draws = Draws()
+        self._draws = StatelessGenerator()
         self._layers = kerascv_layers.build_layers(augmentation, views, self._draws)
         self._keys = tf.random.Generator.from_seed(seed)
         # A `tf.function` keeps KerasCV in TensorFlow when the call is eager and the
@@ -110,7 +111,7 @@ class KerasCVViews:
         check_channels(self.augmentation, images.shape)
 
 
-class Draws:
+class StatelessGenerator:
     """Stateless replacement for the `tf.random.Generator` of KerasCV layers.
 
     The n-th call of `uniform` since `start` draws numbers from (key, n) for all rows

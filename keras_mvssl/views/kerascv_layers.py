@@ -72,7 +72,7 @@ def build_layers(augmentation, views, draws):
 
 
 class Uniform(keras_cv.core.FactorSampler):
-    """Sampler of uniform or log-uniform strengths from the shared `Draws`."""
+    """Sampler of uniform or log-uniform strengths from the shared generator."""
 
     def __init__(self, draws, lower, upper, log=False):
         self._draws, self._lower, self._upper, self._log = draws, lower, upper, log

@@ -1,6 +1,7 @@
 """Random views made on the accelerator, with any backend."""
 
-import math
+from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,19 +11,15 @@ from keras import ops
 from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl._internal.checks import check_pixels
-from keras_mvssl._internal.checks import check_range
 from keras_mvssl.views import color
 from keras_mvssl.views import resampling
 from keras_mvssl.views.augmentation import Augmentation
 from keras_mvssl.views.augmentation import check_channels
 from keras_mvssl.views.augmentation import check_views
-
-# Names of the random numbers of a view, in the order in which they are drawn. All are
-# drawn, needed or not, so that a change of one strength leaves the other numbers alone.
-DRAW_NAMES = (
-    *("area", "aspect", "top", "left", "flip", "blur", "sigma", "jitter"),
-    *("brightness", "contrast", "saturation", "hue", "grayscale", "solarize"),
-)
+from keras_mvssl.views.draws import Draws
+from keras_mvssl.views.extra_steps import apply_steps
+from keras_mvssl.views.extra_steps import check_steps
+from keras_mvssl.views.parameters import Parameters
 
 
 @keras.saving.register_keras_serializable("keras_mvssl")
@@ -34,10 +31,11 @@ class RandomViews(keras.layers.Layer):
     The layer compiles under JAX and TensorFlow (XLA too) and runs on torch.
 
     The parameters of a view are a function of (seed, step, place of the image in the
-    batch of all devices, view), on one backend; with TensorFlow, XLA draws other
-    numbers. The step counts training calls and is a weight of the layer: a model that
-    is saved and loaded in the middle of training continues with the views that it would
-    have drawn otherwise.
+    batch of all devices, view): the same on every backend, compiled or not, on any
+    number of devices, and for any size of the batch and number of views. The step
+    counts training calls and is a weight of the layer: a model that is saved and loaded
+    in the middle of training continues with the views that it would have drawn
+    otherwise.
 
     `KerasCVViews` follows the same `Augmentation`. Means and standard deviations of the
     views of both agree within 2 % of the range, except where hue turns strong colours
@@ -52,6 +50,17 @@ class RandomViews(keras.layers.Layer):
         augmentation: An `Augmentation`.
         views: int >= 2. Views of each image.
         seed: int >= 0. The same seed gives the same views.
+        extra: List of steps of your own, applied in this order after the built-in ones
+            to all drawn views at once: Keras layers or functions that take float32
+            `(N, h, w, C)` in [0, 255] and return the same shape; the result is clipped
+            to [0, 255]. A step with an argument `draws` is given a function:
+            `draws("angle")` returns float32 numbers `(N,)` in [0, 1), one for each
+            view, that depend on what the other parameters depend on, and on the name;
+            steps that use the same name get the same numbers. A layer with random state
+            of its own, such as `keras.layers.RandomErasing`, works too, but its numbers
+            differ between backends, numbers of devices and batch sizes; a warning says
+            so. Your own functions and layers need the decorator
+            `@keras.saving.register_keras_serializable()`, as checkpoints hold them.
 
     Call arguments:
         images: `(B, H, W, C)`, uint8 or float, in [0, 255].
@@ -60,8 +69,8 @@ class RandomViews(keras.layers.Layer):
         offset: Optional int scalar. Place of `images[0]` in the whole batch, if
             `images` is only a part of the batch. Defaults to the place of the replica
             with TensorFlow, and to 0 otherwise.
-        batch_size: int scalar. Size of the whole batch. Defaults to `offset + B`, or
-            to the number of rows of all replicas.
+        batch_size: Optional int scalar. Size of the whole batch, against which `offset`
+            is checked. The views do not depend on it.
         training: bool. True draws views. False, without a step, gives one view of each
             image: the whole image, resized.
 
@@ -70,9 +79,10 @@ class RandomViews(keras.layers.Layer):
 
     Raises:
         ValueError: For fewer than two views, images that are not of rank 4, colour
-            steps on images that do not have three channels, images outside [0, 255]
-            (not checked in compiled code, where values are unknown), or use in
-            `tf.data` with another backend than TensorFlow.
+            steps on images that do not have three channels, a NumPy array outside
+            [0, 255] (tensors are not read), steps in `extra` that Keras cannot save or
+            that return another shape, or use in `tf.data` with another backend than
+            TensorFlow.
 
     Example:
     ```python
@@ -95,6 +105,7 @@ class RandomViews(keras.layers.Layer):
         augmentation: Augmentation,
         views: int,
         seed: int = 0,
+        extra: Sequence[Callable] = (),
         name: str | None = None,
         **kwargs: Any,
     ):
@@ -103,9 +114,8 @@ class RandomViews(keras.layers.Layer):
         self.augmentation = augmentation
         self.views = views
         self.seed = seed
-        # Similar seeds must not give similar states, because torch adds seed and step.
-        self._mixed_seed = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
-        self._seed_dtype = keras.random.SeedGenerator(0).state.dtype
+        self.extra = check_steps(extra)
+        self._to_parameters = Parameters(augmentation)
         self.step = self.add_weight(
             shape=(),
             initializer="zeros",
@@ -123,6 +133,8 @@ class RandomViews(keras.layers.Layer):
             "backend but TensorFlow. Use `MultiViewModel(views=...)`, or use "
             "`KerasCVViews` in tf.data.",
         )
+        if isinstance(images, np.ndarray):
+            check_pixels(images)
         return super().__call__(
             images, step=step, offset=offset, batch_size=batch_size, training=training
         )
@@ -138,18 +150,18 @@ class RandomViews(keras.layers.Layer):
         if offset is None:
             offset, whole = distribution.place_in_batch(count)
             batch_size = whole if batch_size is None else batch_size
-        parameters = self.draw(step, count, offset, batch_size)
-        return self._augment(ops.cast(images, "float32"), parameters)
+        _check_place(offset, count, batch_size)
+        draws = self._draws(step, count, offset)
+        views = self._augment(ops.cast(images, "float32"), self._to_parameters(draws))
+        return apply_steps(self.extra, views, draws) if self.extra else views
 
-    def draw(self, step, count, offset=0, batch_size=None):
+    def draw(self, step, count, offset=0):
         """Draw the parameters of the views of one step.
 
         Args:
             step: int scalar. Step of training.
             count: int. Number of images.
             offset: int scalar. Place of the first image in the whole batch.
-            batch_size: int scalar. Size of the whole batch. Defaults to
-                `offset + count`.
 
         Returns:
             A dict of tensors `(count, V)`: `area` (share of the image), `aspect`, `top`
@@ -157,44 +169,11 @@ class RandomViews(keras.layers.Layer):
             view), `brightness`, `contrast`, `saturation` (factors), `hue` (fraction of
             the circle), and bools `flip`, `blur`, `jitter`, `grayscale`, `solarize`.
         """
-        if batch_size is None:
-            batch_size = offset + count
-        places = offset, count, batch_size
-        are_known = all(isinstance(x, int) for x in places)
-        if are_known and not 0 <= offset <= batch_size - count:
-            raise ValueError(
-                f"The {count} images must lie within the whole batch. "
-                f"Received: offset={offset}, batch_size={batch_size}"
-            )
-        key = ops.stack([ops.cast(x, "int32") for x in (self._mixed_seed, step)])
-        uniform = keras.random.uniform(
-            (batch_size, self.views, len(DRAW_NAMES)),
-            seed=_GivenSeed(ops.cast(key, self._seed_dtype)),
-            dtype="float32",
-        )
-        if not isinstance(offset, int) or offset:
-            uniform = ops.slice(
-                uniform, (offset, 0, 0), (count, self.views, len(DRAW_NAMES))
-            )
-        elif batch_size is not count:
-            uniform = uniform[:count]
-        draws = dict(zip(DRAW_NAMES, ops.unstack(uniform, axis=-1), strict=True))
-        a = self.augmentation
-        ranges = {
-            "area": a.crop_area,
-            "aspect": [math.log(x) for x in a.crop_aspect],
-            "sigma": a.blur_sigma,
-            "hue": (-a.hue, a.hue),
-        }
-        for name in ("brightness", "contrast", "saturation"):
-            strength = getattr(a, name)
-            ranges[name] = max(0.0, 1 - strength), 1 + strength
-        for name, (low, high) in ranges.items():
-            draws[name] = low + (high - low) * draws[name]
-        draws["aspect"] = ops.exp(draws["aspect"])
-        for name in ("flip", "blur", "jitter", "grayscale", "solarize"):
-            draws[name] = draws[name] < getattr(a, name)
-        return draws
+        return self._to_parameters(self._draws(step, count, offset))
+
+    def _draws(self, step, count, offset):
+        places = offset + ops.arange(count, dtype="int32")
+        return Draws(self.seed, step, places, self.views)
 
     def _augment(self, images, draws):
         a = self.augmentation
@@ -242,12 +221,6 @@ class RandomViews(keras.layers.Layer):
                 f"Received: images.shape={tuple(shape)}"
             )
         check_channels(self.augmentation, shape)
-        if "uint8" not in str(images.dtype) and _backend.is_concrete(images):
-            low, high = float(ops.min(images)), float(ops.max(images))
-            if low < high:
-                check_pixels(np.array([low, high]))
-            else:  # Keras passes images of ones to build models on torch.
-                check_range(low, high)
 
     def compute_output_shape(self, input_shape, **kwargs):
         # The number of views is 1 or V, depending on the call.
@@ -259,6 +232,7 @@ class RandomViews(keras.layers.Layer):
             "augmentation": keras.saving.serialize_keras_object(self.augmentation),
             "views": self.views,
             "seed": self.seed,
+            "extra": [keras.saving.serialize_keras_object(step) for step in self.extra],
         }
 
     @classmethod
@@ -267,18 +241,23 @@ class RandomViews(keras.layers.Layer):
         config["augmentation"] = keras.saving.deserialize_keras_object(
             config["augmentation"]
         )
+        config["extra"] = [
+            keras.saving.deserialize_keras_object(step)
+            for step in config.get("extra", ())
+        ]
         return cls(**config)
 
 
-class _GivenSeed(keras.random.SeedGenerator):
-    """Seed for `keras.random` that consists of two given numbers."""
-
-    def __init__(self, numbers):
-        self._numbers = numbers  # The parent would create a variable.
-
-    def next(self, ordered=True):
-        del ordered
-        return self._numbers
+def _check_place(offset, count, batch_size):
+    """Check that a part of a batch lies within it, where the numbers are known."""
+    if not all(isinstance(x, int) for x in (offset, count)):
+        return
+    whole = batch_size if isinstance(batch_size, int) else offset + count
+    if not 0 <= offset <= whole - count:
+        raise ValueError(
+            f"The {count} images must lie within the whole batch. "
+            f"Received: offset={offset}, batch_size={batch_size}"
+        )
 
 
 def _to_view_rank(x):

@@ -120,14 +120,40 @@ FAULTS = {
             "test_training_calls_count_steps_and_others_do_not",
         ),
         Fault(
+            "keras_mvssl/views/draws.py",
+            "one = _mix(ops.bitwise_xor(step, first)) + second",
+            "one = second",
+            "tests/views/test_draws.py::test_draws_are_numpys_compiled_or_not",
+        ),
+        Fault(
+            "keras_mvssl/views/draws.py",
+            "return ops.bitwise_and(ops.right_shift(x, bits), 2 ** (32 - bits) - 1)",
+            "return ops.right_shift(x, bits)",
+            "tests/views/test_draws.py::test_draws_are_numpys_compiled_or_not",
+        ),
+        Fault(
             "keras_mvssl/views/random_views.py",
-            "in (self._mixed_seed, step)])",
-            "in (self._mixed_seed, 0)])",
+            "places = offset + ops.arange",
+            "places = ops.arange",
             "tests/views/test_random_views.py::"
             "test_views_are_a_function_of_seed_step_place_and_view",
         ),
         Fault(
             "keras_mvssl/views/random_views.py",
+            "views = ops.clip(views, 0.0, 255.0)\n        if a.solarize:",
+            "views = ops.clip(views, 0.0, 255.0 + 0 * float(ops.max(views)))\n"
+            "        if a.solarize:",
+            "tests/views/test_draws.py::test_nothing_is_read_from_the_device",
+            backend="torch",
+        ),
+        Fault(
+            "keras_mvssl/views/extra_steps.py",
+            'draws(f"extra {name}")',
+            'draws("extra")',
+            "tests/views/test_extra_steps.py::test_names_of_steps_have_other_numbers",
+        ),
+        Fault(
+            "keras_mvssl/views/parameters.py",
             '"hue": (-a.hue, a.hue)',
             '"hue": (0.0, a.hue)',
             "tests/views/test_random_views.py::"
@@ -288,7 +314,7 @@ FAULTS = {
             "keras_mvssl/distribution/placement.py",
             "return index * rows, replica.num_replicas_in_sync * rows",
             "return 0, replica.num_replicas_in_sync * rows",
-            "tests/views/test_random_views.py::test_two_replicas_make_the_views_of_one",
+            "tests/views/test_random_views.py::test_replicas_make_the_views_of_one",
             backend="tensorflow",
         ),
         Fault(
@@ -306,13 +332,6 @@ FAULTS = {
             "tf.shape(x)[0] >= 1",
             "tests/losses/test_losses.py::test_unknown_batch_size_gives_the_same_value",
             backend="tensorflow",
-        ),
-        Fault(
-            "keras_mvssl/_backend/tensors.py",
-            "return not isinstance(x, jax.core.Tracer)",
-            "return isinstance(x, jax.core.Tracer)",
-            "tests/views/test_random_views.py::test_bad_input",
-            backend="jax",
         ),
         Fault(
             "keras_mvssl/_backend/precision.py",
@@ -346,9 +365,9 @@ FAULTS = {
             "tests/training/test_fit.py::test_goes_on_as_if_it_had_not_stopped",
         ),
         Fault(
-            "keras_mvssl/callbacks/checkpoint_content.py",
-            "for layer in model._flatten_layers()",
-            "for layer in model.layers",
+            "keras_mvssl/_backend/random_state.py",
+            "for part in layer._flatten_layers()",
+            "for part in layer.layers",
             "tests/training/test_fit.py::test_goes_on_as_if_it_had_not_stopped",
             backend="jax",
         ),
@@ -577,7 +596,7 @@ FAULTS = {
             'x = _conv_bn(x, width, 3, 1, "stem")',
             'x = _conv_bn(x, width, 3, 2, "stem")',
             "tests/training/test_earlier_runs.py::"
-            "test_a_run_goes_on_and_its_encoder_loads",
+            "test_a_run_of_another_stream_version_is_refused_and_its_models_load",
         ),
     ],
     "optimizers": [

@@ -7,9 +7,11 @@ import sys
 import time
 
 import keras
+import numpy as np
 import torch
 
 from keras_mvssl import distribution
+from keras_mvssl import views
 
 
 def main(end=""):
@@ -23,6 +25,7 @@ def main(end=""):
         sys.exit(7) if rank else time.sleep(500)
     begin_alike(rank)
     gather_in_any_order_of_memory(rank)
+    make_the_views_of_one(rank)
 
 
 def begin_alike(rank):
@@ -42,6 +45,15 @@ def gather_in_any_order_of_memory(rank):
     expected = 3 * torch.arange(48.0).reshape(2, 2, 3, 4)[rank]
     torch.testing.assert_close(x.grad, expected)
     assert not distribution.gather(x.detach()).requires_grad
+
+
+def make_the_views_of_one(rank):
+    images = np.arange(8 * 6 * 6 * 3).reshape(8, 6, 6, 3) % 256
+    images = images.astype("uint8")
+    layer = views.RandomViews(views.Augmentation(size=5), 2)
+    whole = layer(images, step=0, offset=0)
+    part = layer(np.split(images, 2)[rank], training=True)
+    torch.testing.assert_close(part, whole[4 * rank : 4 * rank + 4], atol=1e-3, rtol=0)
 
 
 if __name__ == "__main__":

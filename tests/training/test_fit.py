@@ -57,7 +57,9 @@ class Training:
                 keras.layers.GlobalAveragePooling2D(),
             ]
         )
-        views = mv.views.RandomViews(AUGMENTATION, 2) if on_device else None
+        extra = [keras.layers.RandomErasing(0.7)] if options.pop("erase", 0) else []
+        views = mv.views.RandomViews(AUGMENTATION, 2, extra=extra)
+        views = views if on_device else None
         self.model = mv.MultiViewModel(encoder, mv.models.Projector(8, dim=4), views)
         keras.config.set_dtype_policy(before)
         accumulate = options.pop("accumulate", None)
@@ -131,6 +133,7 @@ def assert_same(one, other):
     [
         ((3, 1, 4), dict()),  # after steps 3, 4 and 8
         pytest.param((1, 2, 4), dict(on_device=False), marks=pytest.mark.slow),
+        pytest.param((3, 2), dict(erase=True), marks=pytest.mark.slow),
         pytest.param(
             (3, 2),
             dict(precision="mixed_float16", accumulate=2),
@@ -138,6 +141,7 @@ def assert_same(one, other):
         ),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*random state of its own")
 def test_goes_on_as_if_it_had_not_stopped(tmp_path, images, stops, settings):
     whole = Training(tmp_path / "whole", images, **settings)
     whole.fit()
