@@ -2,7 +2,7 @@
 Title: Distributed training
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/28
+Last modified: 2026/11/29
 Description: One call for several devices: virtual ones on a laptop, GPUs, TPUs, several machines.
 """
 
@@ -132,7 +132,8 @@ refused.
 - The batch size must be a multiple of the number of devices, with at least 2 images for each.
 - Batch normalisation is synchronised whatever its own settings, which are saved unchanged: encoders
   and checkpoints are those of one device, and load anywhere.
-- Dropout in an encoder of your own draws other masks than on one device (except on JAX).
+- Dropout in an encoder of your own, and layers with random state in `RandomViews(extra=[...])`, draw
+  other numbers than on one device (except on JAX).
 - Larger batches need other learning rates: `optimizers.scaled_rate(rate, batch_size)` scales the
   rate of a batch of 256 in proportion to the batch size (for LARS and SGD), or by its square root
   (`rule="sqrt"`, for Adam). `--optimizer=lars` trains with batches of thousands of images.

@@ -2,7 +2,7 @@
 Title: Two engines for views
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/28
+Last modified: 2026/11/29
 Description: KerasCV layers in tf.data, or views on the device: seeing them, choosing, speed.
 """
 
@@ -127,8 +127,7 @@ colours whose hue turns far. Accuracies of probes agree within the noise of thre
 is strong, see the figures in the docstring of `recipes/shapes.py`.
 
 With either engine, each view of each image draws its own parameters. The draws are a function of
-the seed, the step, the place of the image in the batch, the number of the view, and the number of
-views. Views therefore do not depend on the number of workers or devices, nor on whether the run was
-interrupted. `KerasCVViews` makes the same views on every backend; with `RandomViews`, each backend
-draws its own.
+the seed, the step, the place of the image in the batch, and the number of the view; with
+`KerasCVViews`, also of the number of views. Views therefore do not depend on the number of workers
+or devices, nor on whether the run was interrupted, and are the same on every backend.
 """

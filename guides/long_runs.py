@@ -2,7 +2,7 @@
 Title: Long runs
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/28
+Last modified: 2026/11/29
 Description: Stop, kill and resume a run; checkpoints, precision, and what may go wrong.
 """
 
@@ -32,7 +32,7 @@ A checkpoint is a folder `checkpoint/step-N/`. It holds:
 - the means of the current epoch, and what callbacks need to remember.
 
 The order of the images and the views need not be saved, because they are functions of the seed and
-the step.
+the step. The random state of a layer in `RandomViews(extra=[...])` is saved like that of dropout.
 
 A checkpoint is saved at the start, every `--checkpoint_minutes` (10), at the end of an epoch, at
 each new best probe, and at the end; also every `--checkpoint_steps`, if you set it. Saving takes at

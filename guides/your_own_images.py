@@ -2,7 +2,7 @@
 Title: Your own images
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/28
+Last modified: 2026/11/29
 Description: A folder without labels, other sizes and channels, your own encoder, views and loss.
 """
 
@@ -86,6 +86,50 @@ model = mv.MultiViewModel(encoder, projector, views)
 model.compile(optimizer="adam")
 model.fit(mv.data.batches(splits.pretrain, batch_size=32), epochs=2, verbose=2)
 encoder.save("encoder.keras")
+
+"""
+## A step of your own in the augmentation
+
+`RandomViews(extra=[...])` applies steps of your own to the views: functions or Keras layers that
+take `(N, h, w, C)` in [0, 255] and return the same shape. Under a microscope there is no up or
+down. The step below turns each view by 0, 90, 180 or 270 degrees. It asks `draws` for its random
+numbers, one for each view in [0, 1), so its views are the same on every backend and number of
+devices, and in a run that was stopped and goes on.
+"""
+
+
+@keras.saving.register_keras_serializable()
+def quarter_turns(views, draws):
+    turns = ops.reshape(ops.floor(4 * draws("quarter turns")), (-1, 1, 1, 1))
+    turned = views
+    for count in (1, 2, 3):
+        rotated = ops.rot90(views, count, axes=(1, 2))
+        turned = ops.where(turns == count, rotated, turned)
+    return turned
+
+
+turned_views = mv.views.RandomViews(augmentation, views=4, extra=[quarter_turns])
+print(turned_views(drawn[:8], step=0).shape)
+
+"""
+Checkpoints hold the steps, so functions and layers of your own need the decorator, in the script
+that goes on as well.
+
+Layers of Keras work too. Random erasing blanks out a rectangle, so that no single part of an image
+is enough to recognise it. Such a layer draws from random state of its own, and a warning says what
+follows: a run that goes on repeats its numbers, but other backends, numbers of devices and batch
+sizes give others, and on several devices of TensorFlow or PyTorch each device may draw the same
+numbers for its part of the batch.
+"""
+
+erasing = keras.layers.RandomErasing(factor=0.5, value_range=(0, 255))
+erased_views = mv.views.RandomViews(augmentation, views=4, extra=[erasing])
+encoder = mv.models.TinyResNet(splits.image_shape, width=8)
+model = mv.MultiViewModel(
+    encoder, mv.models.Projector(encoder.output_shape[-1], dim=32), erased_views
+)
+model.compile(optimizer="adam")
+model.fit(mv.data.batches(splits.pretrain, batch_size=32), epochs=1, verbose=2)
 
 """
 ## Which images are similar
