@@ -155,6 +155,7 @@ def test_results_made_otherwise_are_not_replaced(open_runs, tmp_path):
     known = {
         "backend": keras.backend.backend(),
         "device": _backend.device_name(),
+        "stream_version": stream_version,
         "versions": {"python": "3.0", **_backend.versions()},
         "settings": [{"seeds": [0, 1]}],
     }

@@ -408,11 +408,11 @@ def test_another_optimizer_is_refused(tmp_path, images):
 
 def test_after_a_fallback_what_is_damaged_does_not_count(tmp_path, images):
     """Else new checkpoints, of lower steps, would be removed before the damaged."""
-    first = Training(tmp_path, images, steps=2)
+    first = Training(tmp_path, images, steps=2, monitor="probe_accuracy")
     first.fit()
     assert first.steps() == [6, 8]
     (first.checkpoint.folder._path_of(8) / "state.npz").write_bytes(b"")
-    second = Training(tmp_path, images, steps=1)
+    second = Training(tmp_path, images, steps=1, monitor="probe_accuracy")
     with pytest.warns(match="damaged"), pytest.raises(mv.training.Interrupted):
         second.fit(After(1, second.stop))
     assert second.steps() == [6, 7]

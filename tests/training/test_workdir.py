@@ -7,11 +7,13 @@ import sys
 import pytest
 
 import helpers
+import keras_mvssl as mv
 from keras_mvssl._internal import files
 from keras_mvssl.callbacks import checkpoint_store
 from keras_mvssl.training import workdir as workdirs
 
-CONFIG = {"format": checkpoint_store.FORMAT, "views": 4, "beta": "auto", "devices": 1}
+VERSIONS = {"format": checkpoint_store.FORMAT, "stream_version": mv.stream_version}
+CONFIG = {**VERSIONS, "views": 4, "beta": "auto", "devices": 1}
 
 
 @pytest.fixture

@@ -236,6 +236,7 @@ def test_nothing_is_read_from_the_device(images):
                 reads.append(str(function))
             return function(*args, **(kwargs or {}))
 
+    @keras.saving.register_keras_serializable("tests")
     def add(views, draws):
         return views + 10.0 * ops.reshape(draws("shift"), (-1, 1, 1, 1))
 
