@@ -54,9 +54,9 @@ every batch from the stream.
 | JAX, several machines | below | 2 processes on a CPU, over the loopback interface |
 | Several GPUs, TPUs | | not yet run (one GPU: JAX and PyTorch on an H100) |
 
-`tests/distribution/test_parallel.py` (`pytest -m slow`) compares one device with 2 and 4 (8 on JAX): a batch
-of 64 different images, 4 views, batch normalisation, 48 features, all losses and a user's own.
-Loss, gradients, statistics, and the weights after 5 steps agree to 1e-4. On a CPU,
+`tests/distribution/test_parallel.py` compares one device with 2 and, before a release, 4 (8 on
+JAX): a batch of 64 different images, 4 views, batch normalisation, 48 features, all losses and a
+user's own. Loss, gradients, statistics, and the weights after 5 steps agree to 1e-4. On a CPU,
 `recipes/shapes.py` with `--devices=2` ended with a probe of 80.6 % on TensorFlow, 76.6 % on JAX and
 80.8 % on PyTorch, where one device ended with 80.9, 76.3 and 80.7 %; these runs are of different
 commits ([results](../recipes/results/README.md)). With `torchrun`, and with two processes of JAX, a

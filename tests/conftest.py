@@ -23,12 +23,19 @@ os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 with contextlib.suppress(ImportError):
     import torch  # noqa: F401 - after TensorFlow, it may crash.
 
+import hypothesis
 import keras
 import numpy as np
 import pytest
 
 import helpers
 import keras_mvssl as mv
+
+# The same inputs in each run, whichever tests are chosen.
+hypothesis.settings.register_profile(
+    "tests", max_examples=12, deadline=None, derandomize=True, database=None
+)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_report_header(config):

@@ -1,7 +1,7 @@
 """What several tests need: gradients on any backend, weights, other processes."""
 
 import atexit
-import functools
+import contextlib
 import json
 import os
 import pathlib
@@ -173,9 +173,15 @@ def run_script(*arguments, backend=None, environment=None, cwd=None, most_images
     is how many images of shapes are drawn at most, where a script asks for thousands.
     """
     arguments = list(map(str, arguments))
-    environment = environment or {}
     backend = backend or keras.backend.backend()
+    environment = {
+        **os.environ,
+        **(environment or {}),
+        "PYTHONPATH": PATHS,
+        "KERAS_BACKEND": backend,
+    }
     host = _host(backend, environment.get("TFDS_DATA_DIR"))
+    process = None
     with tempfile.TemporaryDirectory() as folder:
         out, errors = (pathlib.Path(folder) / name for name in ("out", "errors"))
         out.touch()
@@ -188,38 +194,58 @@ def run_script(*arguments, backend=None, environment=None, cwd=None, most_images
             "stdout": str(out),
             "stderr": str(errors),
         }
-        host.stdin.write(json.dumps(job) + "\n")
-        host.stdin.flush()
-        started = host.stdout.readline()
-        if not started:
-            raise RuntimeError(f"The host of scripts ended with {host.wait()}.")
-        process = int(started)
-        ended, _, _ = select.select([host.stdout], [], [], TIME_LIMIT)
-        if not ended:
-            os.killpg(process, signal.SIGKILL)
-        code = int(host.stdout.readline())
+        try:
+            host.stdin.write(json.dumps(job).encode() + b"\n")
+            process = _number_from(host)
+            code = _number_from(host)
+        except BaseException as error:  # A test that is interrupted leaves nothing.
+            if process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process, signal.SIGKILL)
+            _end_host()
+            if isinstance(error, TimeoutError):
+                texts = out.read_text(), errors.read_text()
+                raise subprocess.TimeoutExpired(arguments, TIME_LIMIT, *texts) from None
+            raise
         texts = out.read_text(), errors.read_text()
-    if not ended:
-        raise subprocess.TimeoutExpired(arguments, TIME_LIMIT, *texts)
     return subprocess.CompletedProcess(arguments, code, *texts)
 
 
-@functools.cache
-def _host(backend, tfds_data_dir):
-    environment = {**os.environ, "PYTHONPATH": PATHS, "KERAS_BACKEND": backend}
-    if tfds_data_dir:
-        environment["TFDS_DATA_DIR"] = tfds_data_dir
-    host = subprocess.Popen(
-        [sys.executable, ROOT / "tests/programs/host.py"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    atexit.register(_end, host)
-    return host
+def _number_from(host):
+    """Read a number that a host writes when it has it."""
+    ready, _, _ = select.select([host.stdout], [], [], TIME_LIMIT)
+    if not ready:
+        raise TimeoutError
+    line = host.stdout.readline()
+    if not line:
+        raise RuntimeError(f"The host of scripts ended with {host.wait()}.")
+    return int(line)
 
 
-def _end(host):
-    host.kill()  # It would take itself apart for seconds.
-    host.communicate()
+_hosts = {}  # one at most: a host takes a gigabyte
+
+
+def _host(*key):
+    """Return the host for a backend and a folder of TFDS, which is read on import."""
+    if key not in _hosts:
+        _end_host()
+        backend, tfds_data_dir = key
+        environment = {**os.environ, "PYTHONPATH": PATHS, "KERAS_BACKEND": backend}
+        if tfds_data_dir:
+            environment["TFDS_DATA_DIR"] = tfds_data_dir
+        _hosts[key] = subprocess.Popen(
+            [sys.executable, ROOT / "tests/programs/host.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,  # so that `select` sees each line that is not read yet
+            env=environment,
+        )
+    return _hosts[key]
+
+
+@atexit.register
+def _end_host():
+    while _hosts:
+        _, host = _hosts.popitem()
+        host.kill()  # It would take itself apart for seconds.
+        host.communicate()

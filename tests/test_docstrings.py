@@ -73,14 +73,14 @@ def test_has_an_example(name):
     assert examples_of(PUBLIC[name])
 
 
-@pytest.mark.once
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(DISTINCT) - WHOLE_RUNS))
 def test_examples_run(name, names):
     for example in examples_of(PUBLIC[name]):
         exec(compile(example, name, "exec"), names)
 
 
-@pytest.mark.once
+@pytest.mark.slow
 def test_examples_of_whole_runs(names, few_shapes):
     (example,) = examples_of(keras_mvssl.training.run)
     exec(example, names)

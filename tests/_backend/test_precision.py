@@ -30,9 +30,11 @@ def test_full_precision_is_asked_for():
         import torch
 
         before = torch.get_float32_matmul_precision()
-        for setting, rounds in (("highest", False), ("high", True), ("medium", True)):
-            torch.set_float32_matmul_precision(setting)
-            assert precision._may_round() == rounds
-        torch.set_float32_matmul_precision(before)
+        try:
+            for setting, rounds in (("highest", 0), ("high", 1), ("medium", 1)):
+                torch.set_float32_matmul_precision(setting)
+                assert precision._may_round() == bool(rounds)
+        finally:
+            torch.set_float32_matmul_precision(before)
     else:
         pytest.skip("TensorFlow's setting counts on GPUs alone.")

@@ -280,13 +280,11 @@ def test_throughput_counts_and_sees_a_stream_that_is_late(model, images, late):
     ).history
     assert history["views_seen"] == [32, 64, 96] and throughput.views_seen == 96
     np.testing.assert_allclose(history["learning_rate"], 0.01, rtol=1e-6)
-    for seconds, rate in zip(
-        np.diff(history["seconds"]), history["views_per_second"][1:]
-    ):
-        assert rate == pytest.approx(32 / seconds, rel=0.3)
+    spent = [32 / rate for rate in history["views_per_second"]]
+    np.testing.assert_allclose(np.cumsum(spent), history["seconds"], atol=1e-3)
     # The last epoch, in which nothing is compiled.
-    waited = history["data_wait"][-1] * np.diff(history["seconds"])[-1]
-    assert waited > 0.5 if late else waited < 0.1
+    waited = history["data_wait"][-1] * spent[-1]
+    assert waited > 0.55 if late else waited < 0.5
     assert all(0 <= share <= 1 for share in history["data_wait"])
     history = model.fit(views(), callbacks=[Throughput(8)], verbose=0).history
     assert "data_wait" not in history

@@ -113,7 +113,13 @@ def test_workers_of_tensorflow(folder, one):
                 command, env=environment, stderr=subprocess.PIPE, text=True
             )
         )
-    for job in jobs:
-        _, errors = job.communicate(timeout=300)
-        assert job.returncode == 0, errors
+    try:
+        for job in jobs:
+            _, errors = job.communicate(timeout=300)
+            assert job.returncode == 0, errors
+    finally:
+        for job in jobs:  # The other waits for one that failed.
+            job.kill()
+            job.wait()
+            job.stderr.close()
     check_equal(one, read(folder / "workers.npz"))

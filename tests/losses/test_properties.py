@@ -22,11 +22,6 @@ from losses.cases import projections
 from losses.cases import total
 from losses.cases import value
 
-hypothesis.settings.register_profile(
-    "losses", max_examples=12, deadline=None, derandomize=True, database=None
-)
-hypothesis.settings.load_profile("losses")
-
 RECIPES = [
     recipes.cifar10,
     recipes.folder,

@@ -3,9 +3,10 @@
     python tests/programs/faults.py [--backend=jax] [--only=losses]
 
 Each fault is a mistake that someone may make, planted in a copy of the files that git
-tracks, as they are now. A fault is `caught` if its test fails, `MISSED` if the test
-passes or is skipped, and an `ERROR` if the test cannot run, as with an error while
-tests are collected. The program ends with an error unless all faults are caught.
+tracks, as they are now, after all these tests have passed without a fault. A fault is
+`caught` if its test fails, `MISSED` if the test passes or is skipped, and an `ERROR` if
+the test cannot run, as with an error while tests are collected. The program ends with
+an error unless all faults are caught.
 
 A fault of one backend is planted on it, and a fault of any backend on TensorFlow; with
 `--backend=all`, the latter on each of the three. With the name of a backend, the faults
@@ -200,6 +201,12 @@ FAULTS = {
         ),
     ],
     "data": [
+        Fault(
+            "keras_mvssl/data/images.py",
+            'high = (np.asarray(image).astype("uint16") >> 8).astype("uint8")',
+            'high = np.minimum(np.asarray(image), 255).astype("uint8")',
+            "tests/data/test_images.py::test_gray_of_any_kind_becomes_rgb",
+        ),
         Fault(
             "keras_mvssl/data/image_batches.py",
             "np.random.default_rng((self._seed, epoch))",
@@ -448,6 +455,18 @@ FAULTS = {
     ],
     "probes": [
         Fault(
+            "keras_mvssl/evaluation/logistic.py",
+            "gradient[:-1] += l2 * weights[:-1]",
+            "gradient += l2 * weights",
+            "tests/evaluation/test_linear.py::test_solution_is_the_minimum",
+        ),
+        Fault(
+            "keras_mvssl/evaluation/ridge.py",
+            "solved if in_features else x.T @ solved",
+            "solved if in_features else x.T @ solved / rows",
+            "tests/evaluation/test_linear.py::test_ridge_solves_the_normal_equations",
+        ),
+        Fault(
             "keras_mvssl/evaluation/linear.py",
             "(x_test - mean) * scale",
             "(x_test - x_test.mean(axis=0)) * scale",
@@ -599,6 +618,48 @@ FAULTS = {
             "test_a_run_of_another_stream_version_is_refused_and_its_models_load",
         ),
     ],
+    "files and logs": [
+        Fault(
+            "keras_mvssl/_internal/files.py",
+            'unfinished = path.with_name(f".unfinished-{path.name}")',
+            "unfinished = path",
+            "tests/training/test_workdir.py::"
+            "test_a_file_gets_its_name_when_it_is_whole",
+        ),
+        Fault(
+            "keras_mvssl/_internal/checks.py",
+            "if np.issubdtype(images.dtype, np.floating) and 0 < high <= 1:",
+            "if False:",
+            "tests/views/test_random_views.py::test_bad_input",
+        ),
+        Fault(
+            "keras_mvssl/_internal/stream_version.py",
+            "if found == STREAM_VERSION:",
+            "if found <= STREAM_VERSION:",
+            "tests/training/test_earlier_runs.py::"
+            "test_a_run_of_another_stream_version_is_refused_and_its_models_load",
+        ),
+        Fault(
+            "keras_mvssl/callbacks/metrics_csv.py",
+            "self.rows = list(state)\n        self._write()",
+            "self.rows = list(state)",
+            "tests/callbacks/test_callbacks.py::"
+            "test_rows_go_on_without_those_that_are_trained_again",
+        ),
+        Fault(
+            "keras_mvssl/callbacks/throughput.py",
+            "self.views_seen += views",
+            "self.views_seen = views",
+            "tests/callbacks/test_callbacks.py::"
+            "test_throughput_counts_and_sees_a_stream_that_is_late[False]",
+        ),
+        Fault(
+            "keras_mvssl/training/baselines.py",
+            "if name in accuracies:",
+            "if False:",
+            "tests/training/test_run.py::test_an_interrupted_run_goes_on",
+        ),
+    ],
     "optimizers": [
         Fault(
             "keras_mvssl/optimizers/lars.py",
@@ -659,22 +720,27 @@ def copy_files(folder):
             shutil.copy(ROOT / name, folder / name)
 
 
+def run_tests(folder, tests, backend):
+    """Returns the finished process of pytest, with what it said."""
+    options = ["-m", "", "-x", "-q", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests],
+        cwd=folder,
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+    )
+
+
 def try_out(folder, fault, backend):
     """Returns the outcome of a fault, and the end of what pytest said."""
     path = folder / fault.file
     text = path.read_text(encoding="utf-8")
-    options = ["-m", "", "-x", "-q", "-p", "no:cacheprovider"]
     path.write_text(fault.plant(text), encoding="utf-8")
     try:
-        run = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, fault.test],
-            cwd=folder,
-            env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(folder)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=SECONDS,
-        )
+        run = run_tests(folder, [fault.test], backend)
     except subprocess.TimeoutExpired:
         return "ERROR", f"It took over {SECONDS} seconds."
     finally:
@@ -706,7 +772,13 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         copy_files(folder)
-        for fault, backend in chosen(options.backend, options.only):
+        plan = list(chosen(options.backend, options.only))
+        for backend in BACKENDS:
+            tests = sorted({fault.test for fault, name in plan if name == backend})
+            run = run_tests(folder, tests, backend) if tests else None
+            if run and run.returncode:
+                sys.exit(f"{run.stdout[-2000:]}\n{backend} fails without a fault.")
+        for fault, backend in plan:
             begin = time.monotonic()
             outcome, said = try_out(folder, fault, backend)
             seconds = time.monotonic() - begin

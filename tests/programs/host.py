@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import runpy
+import signal
 import sys
 import threading
 import traceback
@@ -24,6 +25,8 @@ with contextlib.suppress(ImportError):
     import torch  # noqa: F401 - after TensorFlow, it may crash.
 
 import keras
+import matplotlib
+import numpy as np
 
 import helpers
 import keras_mvssl.callbacks
@@ -32,7 +35,7 @@ import keras_mvssl.training  # noqa: F401
 
 with contextlib.suppress(ImportError):
     import keras_cv  # noqa: F401
-    import matplotlib.pyplot  # noqa: F401
+    import matplotlib.pyplot
 
 
 def job_of_a_copy():
@@ -48,6 +51,8 @@ def job_of_a_copy():
             return json.loads(line)
         print(process, flush=True)
         _, status = os.waitpid(process, 0)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process, signal.SIGKILL)  # what it has left
         print(os.waitstatus_to_exitcode(status), flush=True)
     sys.exit()
 
@@ -64,7 +69,11 @@ def prepare(job):
     ):
         os.dup2(os.open(path, flags), handle)
     os.chdir(job["cwd"])
+    os.environ.clear()
     os.environ.update(job["environment"])
+    np.random.seed()  # Else all copies draw the same.
+    if "MPLBACKEND" in os.environ:
+        matplotlib.use(os.environ["MPLBACKEND"])
     for name in ("max_epochs", "max_steps_per_epoch"):
         if f"KERAS_{name.upper()}" in os.environ:
             limit = int(os.environ[f"KERAS_{name.upper()}"])
@@ -94,10 +103,10 @@ def code_of(end):
     if not isinstance(end, SystemExit):
         traceback.print_exception(end)
         return 1
-    if isinstance(end.code, str):
-        print(end.code, file=sys.stderr)
-        return 1
-    return end.code or 0
+    if end.code is None or isinstance(end.code, int):
+        return end.code or 0
+    print(end.code, file=sys.stderr)
+    return 1
 
 
 def end(code):

@@ -60,7 +60,7 @@ def npz(tmp_path_factory):
     return f"npz:{path}"
 
 
-@pytest.mark.once
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(
         {},
@@ -83,7 +83,6 @@ def npz(tmp_path_factory):
     max_examples=12,
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    derandomize=True,
 )
 def test_any_run_ends_well_or_is_refused_with_its_reason(npz, tmp_path_factory, given):
     workdir = tmp_path_factory.mktemp("runs") / "run"

@@ -262,7 +262,7 @@ def test_other_images_under_the_same_name_are_refused(short, tmp_path, labelled)
         training.run(short, tmp_path / "run")
 
 
-@pytest.mark.once
+@pytest.mark.slow
 def test_nothing_is_written_outside_the_folder(labelled_npz, tmp_path):
     cwd, home, workdir = (tmp_path / name for name in ("cwd", "home", "run"))
     cwd.mkdir()
