@@ -94,7 +94,7 @@ encoder.save("encoder.keras")
 take `(N, h, w, C)` in [0, 255] and return the same shape. Under a microscope there is no up or
 down. The step below turns each view by 0, 90, 180 or 270 degrees. It asks `draws` for its random
 numbers, one for each view in [0, 1), so its views are the same on every backend and number of
-devices, and in a run that was stopped and goes on.
+devices, and in a run that was stopped and goes on. (Turned views must be square.)
 """
 
 
@@ -113,16 +113,16 @@ print(turned_views(drawn[:8], step=0).shape)
 
 """
 Checkpoints hold the steps, so functions and layers of your own need the decorator, in the script
-that goes on as well.
+that goes on as well. A function must take all its random numbers from `draws`.
 
-Layers of Keras work too. Random erasing blanks out a rectangle, so that no single part of an image
-is enough to recognise it. Such a layer draws from random state of its own, and a warning says what
-follows: a run that goes on repeats its numbers, but other backends, numbers of devices and batch
-sizes give others, and on several devices of TensorFlow or PyTorch each device may draw the same
-numbers for its part of the batch.
+Layers of Keras without weights work too. Random erasing covers a rectangle, here in half of the
+views and with black, so that no single part of an image is enough to recognise it. Such a layer
+draws from random state of its own, and a warning says what follows: a run that goes on repeats its
+numbers, but other backends, numbers of devices and batch sizes give others, and on several devices
+of TensorFlow or PyTorch each device may draw the same numbers for its part of the batch.
 """
 
-erasing = keras.layers.RandomErasing(factor=0.5, value_range=(0, 255))
+erasing = keras.layers.RandomErasing(factor=(0.5, 0.5), fill_value=0.0, seed=0)
 erased_views = mv.views.RandomViews(augmentation, views=4, extra=[erasing])
 encoder = mv.models.TinyResNet(splits.image_shape, width=8)
 model = mv.MultiViewModel(

@@ -11,6 +11,7 @@ from keras_mvssl._backend.precision import matmul
 from keras_mvssl._backend.random_state import random_state
 from keras_mvssl._backend.random_state import seed_generators
 from keras_mvssl._backend.random_state import set_random_state
+from keras_mvssl._backend.random_state import unchanged_random_state
 from keras_mvssl._backend.tensors import refuse_foreign_graph
 from keras_mvssl._backend.tensors import require_rows
 from keras_mvssl._backend.tensors import value_of
@@ -28,6 +29,7 @@ __all__ = [
     "seed_generators",
     "set_random_state",
     "tensorflow_for_data",
+    "unchanged_random_state",
     "value_of",
     "versions",
 ]

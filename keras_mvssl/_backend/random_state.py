@@ -1,16 +1,29 @@
 """State of random numbers: of layers, and of the backend."""
 
+import contextlib
+
 import keras
+
+from keras_mvssl._backend.tensors import value_of
 
 
 def seed_generators(layer):
     """List the `SeedGenerator`s of a layer and of the layers in it, e.g. of dropout."""
     return [
-        value
-        for part in layer._flatten_layers()
-        for _, value in sorted(vars(part).items())
-        if isinstance(value, keras.random.SeedGenerator)
+        value for part in layer._flatten_layers() for value in part._seed_generators
     ]
+
+
+@contextlib.contextmanager
+def unchanged_random_state(layer):
+    """Put the states of a layer's random numbers back at the end."""
+    states = [generator.state for generator in seed_generators(layer)]
+    before = [value_of(state) for state in states]
+    try:
+        yield
+    finally:
+        for state, value in zip(states, before, strict=True):
+            state.assign(value)
 
 
 def random_state():

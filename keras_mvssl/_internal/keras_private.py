@@ -9,6 +9,7 @@ PRIVATE_PARTS = {
     "Model._flatten_layers": (
         "_backend/normalization.py, _backend/random_state.py, distribution/exchange.py"
     ),
+    "Layer._seed_generators": "_backend/random_state.py",
     "BatchNormalization._moments": "distribution/exchange.py",
     "BatchNormalization._reduction_axes": "distribution/exchange.py",
     "Model._compile_loss._user_loss_weights": "distribution/exchange.py",

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl import evaluation
 from keras_mvssl._internal.checks import check_pixels
@@ -133,7 +134,8 @@ class Spectrum(keras.callbacks.Callback):
         views = self.views
         if views is None and model.views is not None:
             images = self.images[: self.PROJECTED_IMAGES]
-            made = model.views(images, step=EVALUATION_STEP, offset=0)
+            with _backend.unchanged_random_state(model.views):
+                made = model.views(images, step=EVALUATION_STEP, offset=0)
             views = ops.convert_to_numpy(made)
         if views is None:
             return None

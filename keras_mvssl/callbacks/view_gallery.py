@@ -70,13 +70,8 @@ class ViewGallery(keras.callbacks.Callback):
                     "`RandomViews`. "
                     f"Received: images of shape {batch.shape}"
                 )
-            # The layer draws for as many images as a batch has; the shown images are
-            # the first of them.
-            size = len(first)
-            if hasattr(self.x, "steps_per_epoch"):
-                _, size = distribution.place_in_batch(len(batch))
-            step = _backend.value_of(layer.step)
-            made = layer(first, step=step, offset=0, batch_size=size)
+            with _backend.unchanged_random_state(layer):
+                made = layer(first, step=_backend.value_of(layer.step), offset=0)
             clean = layer(first, training=False)
             first = np.concatenate([ops.convert_to_numpy(x) for x in (clean, made)], 1)
         self.picture = grid(first)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl._internal.checks import check_labelled
 from keras_mvssl._internal.checks import check_pixels
@@ -62,6 +63,12 @@ def extract_features(
     model = encoder if views is None else MeanOverViews(encoder, views)
     if isinstance(model, MeanOverViews):
         model.batches = 0
+        with _backend.unchanged_random_state(model.views):
+            return _extract(model, data, batch_size)
+    return _extract(model, data, batch_size)
+
+
+def _extract(model, data, batch_size):
     if not hasattr(data, "element_spec"):
         images, labels = data
         return run_in_batches(model, images, batch_size), np.asarray(labels)

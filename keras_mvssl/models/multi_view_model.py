@@ -18,8 +18,7 @@ from keras_mvssl.models.inputs import output_size
 from keras_mvssl.models.loss_terms import LossTerms
 from keras_mvssl.views import RandomViews
 
-# Evaluation uses the views of this step, which training does not reach. It is smaller
-# than 2**31 - 2, since Keras takes the remainder of seeds by that on TensorFlow.
+# Evaluation uses the views of this step, which training does not reach.
 EVALUATION_STEP = 2**30
 
 

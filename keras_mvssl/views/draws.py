@@ -21,7 +21,7 @@ class Draws:
 
     Args:
         seed: int from 0 to 2**63 - 1.
-        step: int scalar. Step of training.
+        step: int scalar below 2**31. Step of training.
         places: int32 tensor `(B,)`. Places of the images in the whole batch.
         views: int. Views of each image.
 
@@ -39,11 +39,10 @@ class Draws:
         self._views = views
         first, second, third, fourth = _words(seed)
         step = ops.cast(step, "int32")
-        # Two words for a step, so that no two steps have the same numbers at places
-        # that are shifted.
-        one = _mix(ops.bitwise_xor(step, first)) + second
-        other = _mix(ops.bitwise_xor(step, third)) + fourth
-        place = _mix(ops.bitwise_xor(_mix(ops.cast(places, "int32") + one), other))
+        # With one word of a step, two steps could have the same numbers, shifted by
+        # some places.
+        one, other = _mix(step ^ first) + second, _mix(step ^ third) + fourth
+        place = _mix(_mix(ops.cast(places, "int32") + one) ^ other)
         self._rows = ops.expand_dims(place, -1)
 
     def __call__(self, name):
@@ -53,20 +52,24 @@ class Draws:
     def all(self, names):
         """Return the numbers of several names, float32 `(names, B, V)` in [0, 1)."""
         constants = ops.convert_to_tensor(_constants(tuple(names), self._views))
-        upper = _shift_right(_mix(ops.bitwise_xor(self._rows, constants)), 8)
+        upper = _shift_right(_mix(self._rows ^ constants), 8)
         return ops.cast(upper, "float32") * 2.0**-24
 
 
 def _mix(x):
-    """Mix the bits of int32 words: lowbias32, on signed words that wrap."""
-    x = ops.bitwise_xor(x, _shift_right(x, 16)) * 0x7FEB352D
-    x = ops.bitwise_xor(x, _shift_right(x, 15)) * (0x846CA68B - 2**32)
-    return ops.bitwise_xor(x, _shift_right(x, 16))
+    """Mix the bits of int32 words: lowbias32, on signed words that wrap.
+
+    Operators take the constants as they are, where `keras.ops` would copy each of them
+    to the device.
+    """
+    x = (x ^ _shift_right(x, 16)) * 0x7FEB352D
+    x = (x ^ _shift_right(x, 15)) * (0x846CA68B - 2**32)
+    return x ^ _shift_right(x, 16)
 
 
 def _shift_right(x, bits):
     """Shift int32 words to the right, with zeros from the left."""
-    return ops.bitwise_and(ops.right_shift(x, bits), 2 ** (32 - bits) - 1)
+    return (x // 2**bits) & (2 ** (32 - bits) - 1)  # `//` rounds down
 
 
 @functools.lru_cache(maxsize=64)

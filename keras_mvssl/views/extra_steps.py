@@ -10,7 +10,7 @@ from keras_mvssl import _backend
 
 
 def check_steps(steps):
-    """Check the steps of `RandomViews(extra=...)`, and tell what random state means.
+    """Check the steps of `RandomViews(extra=...)`, and warn of those with random state.
 
     Args:
         steps: Keras layers and functions.
@@ -30,7 +30,9 @@ def check_steps(steps):
     for step in steps:
         try:
             config = keras.saving.serialize_keras_object(step)
-            keras.saving.deserialize_keras_object(config)
+            loaded = keras.saving.deserialize_keras_object(config)
+            if inspect.isfunction(step) and loaded is not step:
+                raise ValueError(f"another function has the name {step.__name__!r}.")
         except Exception as error:
             raise ValueError(
                 "Each step of `extra` must be one that Keras can save and load: a "
@@ -45,7 +47,7 @@ def check_steps(steps):
                 "numbers, but another backend, number of devices or batch size gives "
                 "others, and each evaluation draws new ones. A step that takes `draws` "
                 "has none of these limits.",
-                stacklevel=4,
+                stacklevel=3,
             )
     return list(steps)
 
@@ -62,7 +64,7 @@ def apply_steps(steps, views, draws):
         float32 views of the same shape, in [0, 255].
 
     Raises:
-        ValueError: If a step returns another shape.
+        ValueError: If a step returns another shape, or has weights.
     """
     shape = (-1, *views.shape[2:])
     images = ops.reshape(views, shape)
@@ -71,14 +73,32 @@ def apply_steps(steps, views, draws):
         return ops.reshape(draws(f"extra {name}"), (-1,))
 
     for step in steps:
-        offered = {"draws": draws_of_steps, "training": True}
-        taken = inspect.signature(getattr(step, "call", step)).parameters
-        made = step(images, **{k: v for k, v in offered.items() if k in taken})
-        if tuple(made.shape)[1:] != shape[1:] or len(made.shape) != 4:
+        is_layer = isinstance(step, keras.layers.Layer)
+        taken = inspect.signature(step.call if is_layer else step).parameters
+        arguments = {"draws": draws_of_steps} if "draws" in taken else {}
+        if is_layer:
+            arguments["training"] = True  # Layers within it may want to know.
+        made = step(images, **arguments)
+        given = tuple(images.shape)
+        if is_layer and step.weights:
+            raise ValueError(
+                "Layers in `extra` must have no weights: training would change them, "
+                f"and with them the views. Received: {step!r}, with weights "
+                f"{[weight.path for weight in step.weights]}"
+            )
+        returned = getattr(made, "shape", None)
+        if returned is None or not _may_be_equal(tuple(returned), given):
+            what = type(made) if returned is None else f"the shape {tuple(returned)}"
             raise ValueError(
                 "A step of `extra` must return views of the shape that it was given. "
-                f"Received: {step!r}, which returned the shape {tuple(made.shape)} for "
-                f"views of shape {tuple(images.shape)}"
+                f"Received: {step!r}, which returned {what} for views of shape {given}"
             )
         images = ops.cast(made, "float32")
-    return ops.reshape(ops.clip(images, 0.0, 255.0), (-1, *views.shape[1:]))
+    return ops.reshape(ops.clip(images, 0.0, 255.0), ops.shape(views))
+
+
+def _may_be_equal(one, other):
+    """Return whether two shapes are equal, as far as they are known."""
+    return len(one) == len(other) and all(
+        a == b or None in (a, b) for a, b in zip(one, other, strict=True)
+    )

@@ -38,22 +38,24 @@ class Parameters:
             "top": (0.0, 1.0),
             "left": (0.0, 1.0),
             "sigma": a.blur_sigma,
-            "hue": (-a.hue, a.hue),
+            "hue": (0.0, 1.0),
         }
         for name in ("brightness", "contrast", "saturation"):
             strength = getattr(a, name)
             ranges[name] = max(0.0, 1 - strength), 1 + strength
-        self._middle = _column([sum(ranges[name]) / 2 for name in NUMBERS])
-        self._reach = _column([np.ptp(ranges[name]) / 2 for name in NUMBERS])
+        self._low = _column([ranges[name][0] for name in NUMBERS])
+        self._width = _column([np.ptp(ranges[name]) for name in NUMBERS])
+        self._hue = a.hue
         self._rates = _column([getattr(a, name) for name in CHOICES])
 
     def __call__(self, draws):
-        middle, reach, rates = map(
-            ops.convert_to_tensor, (self._middle, self._reach, self._rates)
+        low, width, rates = map(
+            ops.convert_to_tensor, (self._low, self._width, self._rates)
         )
-        # A number from -1 to 1 is exact, so that compilers round the rest alike.
-        values = middle + reach * (2.0 * draws.all(NUMBERS) - 1.0)
+        values = low + width * draws.all(NUMBERS)
         numbers = dict(zip(NUMBERS, ops.unstack(values), strict=True))
+        # Near zero, a sum of both ends would be rounded otherwise by each compiler.
+        numbers["hue"] = self._hue * (2.0 * numbers["hue"] - 1.0)
         numbers["aspect"] = ops.exp(numbers["aspect"])
         chosen = ops.unstack(draws.all(CHOICES) < rates)
         return numbers | dict(zip(CHOICES, chosen, strict=True))

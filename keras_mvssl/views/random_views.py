@@ -1,5 +1,6 @@
 """Random views made on the accelerator, with any backend."""
 
+import numbers
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
@@ -51,24 +52,26 @@ class RandomViews(keras.layers.Layer):
         views: int >= 2. Views of each image.
         seed: int >= 0. The same seed gives the same views.
         extra: List of steps of your own, applied in this order after the built-in ones
-            to all drawn views at once: Keras layers or functions that take float32
-            `(N, h, w, C)` in [0, 255] and return the same shape; the result is clipped
-            to [0, 255]. A step with an argument `draws` is given a function:
-            `draws("angle")` returns float32 numbers `(N,)` in [0, 1), one for each
-            view, that depend on what the other parameters depend on, and on the name;
-            steps that use the same name get the same numbers. A layer with random state
-            of its own, such as `keras.layers.RandomErasing`, works too, but its numbers
-            differ between backends, numbers of devices and batch sizes; a warning says
-            so. Your own functions and layers need the decorator
-            `@keras.saving.register_keras_serializable()`, as checkpoints hold them.
+            to all drawn views at once: functions, or Keras layers without weights, that
+            take float32 `(N, h, w, C)` in [0, 255] and return the same shape; the
+            result is clipped to [0, 255]. A step with an argument `draws` is given a
+            function: `draws("angle")` returns float32 numbers `(N,)` in [0, 1), one for
+            each view, which are a function of (seed, step, place, view) and the name.
+            Steps that use the same name get the same numbers. A function must have no
+            other random numbers. A layer with random state of its own, such as
+            `keras.layers.RandomErasing`, works too, but its numbers differ between
+            backends, numbers of devices and batch sizes; a warning says so. Your own
+            functions and layers need the decorator
+            `@keras.saving.register_keras_serializable()`, as checkpoints hold them; and
+            layers need `dtype="float32"` where the policy is another one.
 
     Call arguments:
         images: `(B, H, W, C)`, uint8 or float, in [0, 255].
-        step: Optional int scalar. Step of training whose views to make; the step that
-            the layer counts is left alone. Pass the step in tf.data.
+        step: Optional int scalar below 2**31. Step of training whose views to make; the
+            step that the layer counts is left alone. Pass the step in tf.data.
         offset: Optional int scalar. Place of `images[0]` in the whole batch, if
             `images` is only a part of the batch. Defaults to the place of the replica
-            with TensorFlow, and to 0 otherwise.
+            or process, where each has a part of the batch.
         batch_size: Optional int scalar. Size of the whole batch, against which `offset`
             is checked. The views do not depend on it.
         training: bool. True draws views. False, without a step, gives one view of each
@@ -80,9 +83,9 @@ class RandomViews(keras.layers.Layer):
     Raises:
         ValueError: For fewer than two views, images that are not of rank 4, colour
             steps on images that do not have three channels, a NumPy array outside
-            [0, 255] (tensors are not read), steps in `extra` that Keras cannot save or
-            that return another shape, or use in `tf.data` with another backend than
-            TensorFlow.
+            [0, 255] (tensors are not read), steps in `extra` that Keras cannot save,
+            that have weights or that return another shape, or use in `tf.data` with
+            another backend than TensorFlow.
 
     Example:
     ```python
@@ -112,8 +115,8 @@ class RandomViews(keras.layers.Layer):
         super().__init__(name=name, **{"dtype": "float32", **kwargs}, autocast=False)
         check_views(augmentation, views, seed)
         self.augmentation = augmentation
-        self.views = views
-        self.seed = seed
+        self.views = int(views)
+        self.seed = int(seed)
         self.extra = check_steps(extra)
         self._to_parameters = Parameters(augmentation)
         self.step = self.add_weight(
@@ -135,6 +138,7 @@ class RandomViews(keras.layers.Layer):
         )
         if isinstance(images, np.ndarray):
             check_pixels(images)
+        _check_place(offset, images, batch_size)
         return super().__call__(
             images, step=step, offset=offset, batch_size=batch_size, training=training
         )
@@ -148,9 +152,7 @@ class RandomViews(keras.layers.Layer):
             self.step.assign_add(1)
         count = ops.shape(images)[0]
         if offset is None:
-            offset, whole = distribution.place_in_batch(count)
-            batch_size = whole if batch_size is None else batch_size
-        _check_place(offset, count, batch_size)
+            offset, _ = distribution.place_in_batch(count)
         draws = self._draws(step, count, offset)
         views = self._augment(ops.cast(images, "float32"), self._to_parameters(draws))
         return apply_steps(self.extra, views, draws) if self.extra else views
@@ -172,18 +174,18 @@ class RandomViews(keras.layers.Layer):
         return self._to_parameters(self._draws(step, count, offset))
 
     def _draws(self, step, count, offset):
-        places = offset + ops.arange(count, dtype="int32")
+        places = ops.cast(offset, "int32") + ops.arange(count, dtype="int32")
         return Draws(self.seed, step, places, self.views)
 
-    def _augment(self, images, draws):
+    def _augment(self, images, parameters):
         a = self.augmentation
-        rows, columns = resampling.view_matrices(a, draws, images.shape[1:3])
+        rows, columns = resampling.view_matrices(a, parameters, images.shape[1:3])
         images = ops.transpose(images, (0, 2, 3, 1))
         # Colours are mixed between the two halves of the crop: the steps commute.
         strips = resampling.resample_columns(images, columns)
         if a.changes_color:
             gray = color.mean_gray(images, columns, rows)
-            gain, offset = color.color_map(a, draws, gray, images.shape[2])
+            gain, offset = color.color_map(a, parameters, gray, images.shape[2])
             if len(gain.shape) == 4:
                 strips = color.mix_channels(gain, strips)
             else:
@@ -193,7 +195,9 @@ class RandomViews(keras.layers.Layer):
             views = views + _to_view_rank(offset)
         views = ops.clip(views, 0.0, 255.0)
         if a.solarize:
-            inverted = ops.logical_and(_to_view_rank(draws["solarize"]), views >= 128.0)
+            inverted = ops.logical_and(
+                _to_view_rank(parameters["solarize"]), views >= 128.0
+            )
             views = ops.where(inverted, 255.0 - views, views)
         return views
 
@@ -248,11 +252,14 @@ class RandomViews(keras.layers.Layer):
         return cls(**config)
 
 
-def _check_place(offset, count, batch_size):
+def _check_place(offset, images, batch_size):
     """Check that a part of a batch lies within it, where the numbers are known."""
-    if not all(isinstance(x, int) for x in (offset, count)):
+    offset = 0 if offset is None else offset
+    count = images.shape[0] if getattr(images, "shape", None) else None
+    if not all(isinstance(x, numbers.Integral) for x in (offset, count)):
         return
-    whole = batch_size if isinstance(batch_size, int) else offset + count
+    known = isinstance(batch_size, numbers.Integral)
+    whole = batch_size if known else offset + count
     if not 0 <= offset <= whole - count:
         raise ValueError(
             f"The {count} images must lie within the whole batch. "

@@ -105,7 +105,15 @@ def inner_iterations(tmp_path):
     assert int(optimizer.inner_optimizer._iterations) == 0
 
 
+def seed_generators(tmp_path):
+    layer = keras.layers.Layer()
+    layer.several = [keras.random.SeedGenerator(0)]
+    assert layer._seed_generators == layer.several
+    assert len(keras.layers.Dropout(0.5)._seed_generators) == 1
+
+
 TESTS = {
+    "Layer._seed_generators": seed_generators,
     "Model._flatten_layers": flatten_layers,
     "BatchNormalization._moments": moments,
     "BatchNormalization._reduction_axes": reduction_axes,

@@ -122,20 +122,20 @@ FAULTS = {
         ),
         Fault(
             "keras_mvssl/views/draws.py",
-            "one = _mix(ops.bitwise_xor(step, first)) + second",
-            "one = second",
+            "one, other = _mix(step ^ first) + second,",
+            "one, other = second,",
             "tests/views/test_draws.py::test_draws_are_numpys_compiled_or_not",
         ),
         Fault(
             "keras_mvssl/views/draws.py",
-            "return ops.bitwise_and(ops.right_shift(x, bits), 2 ** (32 - bits) - 1)",
-            "return ops.right_shift(x, bits)",
+            "return (x // 2**bits) & (2 ** (32 - bits) - 1)",
+            "return x // 2**bits",
             "tests/views/test_draws.py::test_draws_are_numpys_compiled_or_not",
         ),
         Fault(
             "keras_mvssl/views/random_views.py",
-            "places = offset + ops.arange",
-            "places = ops.arange",
+            'ops.cast(offset, "int32") + ops.arange',
+            "ops.arange",
             "tests/views/test_random_views.py::"
             "test_views_are_a_function_of_seed_step_place_and_view",
         ),
@@ -155,8 +155,8 @@ FAULTS = {
         ),
         Fault(
             "keras_mvssl/views/parameters.py",
-            '"hue": (-a.hue, a.hue)',
-            '"hue": (0.0, a.hue)',
+            "self._hue * (2.0 * numbers",
+            "self._hue * (1.0 * numbers",
             "tests/views/test_random_views.py::"
             "test_drawn_parameters_have_the_distributions_asked_for",
         ),
@@ -374,7 +374,7 @@ FAULTS = {
         Fault(
             "keras_mvssl/_backend/random_state.py",
             "for part in layer._flatten_layers()",
-            "for part in layer.layers",
+            "for part in [layer]",
             "tests/training/test_fit.py::test_goes_on_as_if_it_had_not_stopped",
             backend="jax",
         ),

@@ -1,6 +1,6 @@
 """Keeps a run of this version, for `test_earlier_runs.py` to try with later ones.
 
-    KERAS_BACKEND=jax python tests/programs/keep_run.py
+    PYTHONPATH=.:tests KERAS_BACKEND=jax python tests/programs/keep_run.py
 
 It writes `tests/training/earlier_runs/stream_N/jax.tar.xz`: the folder of a run that
 was stopped after its first step, and the encoder and results of the same run when it

@@ -57,7 +57,10 @@ class Training:
                 keras.layers.GlobalAveragePooling2D(),
             ]
         )
+        self.callbacks = []
         extra = [keras.layers.RandomErasing(0.7)] if options.pop("erase", 0) else []
+        if extra:  # It looks at views, and must not use up their numbers.
+            self.callbacks.append(mv.callbacks.ViewGallery(images))
         views = mv.views.RandomViews(AUGMENTATION, 2, extra=extra)
         views = views if on_device else None
         self.model = mv.MultiViewModel(encoder, mv.models.Projector(8, dim=4), views)
@@ -85,7 +88,8 @@ class Training:
         self.checkpoint.stop = "a test"
 
     def fit(self, *callbacks):
-        others = [self.throughput, mv.callbacks.StopOnDivergence(), *callbacks]
+        others = [self.throughput, mv.callbacks.StopOnDivergence()]
+        others += [*self.callbacks, *callbacks]
         return mv.training.fit(
             self.model,
             self.make_stream,

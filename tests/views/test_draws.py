@@ -133,6 +133,34 @@ def test_recorded_views():
         np.testing.assert_allclose(views, expected, atol=1e-3)
 
 
+def test_numbers_of_any_type(images):
+    layer = RandomViews(Augmentation(size=12), 2, seed=np.int64(2**40 + 3))
+    expected = ops.convert_to_numpy(layer(images, step=7, offset=2, batch_size=10))
+    whole = RandomViews(Augmentation(size=12), 2, seed=3)(images, step=7, offset=2)
+    assert np.abs(expected - ops.convert_to_numpy(whole)).mean() > 1
+    for make in (
+        *(np.int64, np.uint8, np.array, lambda x: ops.convert_to_tensor(np.int64(x))),
+        *(lambda x, t=t: ops.convert_to_tensor(x, t) for t in ("int32", "uint8")),
+    ):
+        found = layer(images, step=make(7), offset=make(2))
+        np.testing.assert_array_equal(ops.convert_to_numpy(found), expected)
+    for place in (dict(offset=np.int64(-1)), dict(offset=np.int64(3), batch_size=10)):
+        with pytest.raises(ValueError, match="within the whole batch.*Received"):
+            layer(images, step=0, **place)
+
+
+def test_parameters_near_zero_are_rounded_alike():
+    augmentation = Augmentation(size=8, crop_area=(0.001, 1), blur_sigma=(0.001, 2))
+    layer = RandomViews(augmentation, 2)
+    expected, *others = (
+        kind(lambda: layer.draw(0, 5000))() for kind in compiled_kinds()
+    )
+    for found in others:
+        for name in NUMBERS:
+            one, other = (ops.convert_to_numpy(x[name]) for x in (expected, found))
+            np.testing.assert_allclose(one, other, rtol=1e-6, err_msg=name)
+
+
 def test_other_places_names_and_views_change_nothing():
     whole = bits(drawn(5, 7, range(64), NAMES, 8))
     part = bits(drawn(5, 7, range(20, 30), NAMES[::-1], 2))
@@ -202,7 +230,7 @@ def test_bits_are_balanced():
         assert abs(share - 0.5) * 2 * words.size**0.5 < 5, bit
 
 
-def test_every_step_place_and_view_has_numbers_of_its_own():
+def test_few_words_occur_twice():
     words = reference(0, range(100), range(256), ("area",), 4)
     pairs = words.size * (words.size - 1) / 2
     equal = words.size - len(np.unique(words))

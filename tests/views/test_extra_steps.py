@@ -38,6 +38,21 @@ def crop(views):
 
 
 @register
+def half_of_the_views(views):
+    return views[: views.shape[0] // 2]
+
+
+@register
+def two_of_each(views):
+    return ops.repeat(views, 2, axis=0)
+
+
+@register
+def nothing(views):
+    return None
+
+
+@register
 def mean_of_both(views):
     return ops.mean(views, axis=0, keepdims=True)[0]
 
@@ -48,8 +63,10 @@ def as_numpy(x):
 
 def test_steps_follow_one_another(images):
     layer = RandomViews(PLAIN, 3, extra=[Halve(), brighten])
+    assert (
+        as_numpy(RandomViews(PLAIN, 2, extra=[Halve()])(images, 0)).dtype == "float32"
+    )
     views = as_numpy(layer(images, step=4))
-    assert views.dtype == "float32"
     added = as_numpy(views - images[:, None] / 2.0)
     added, spread = added.mean((2, 3, 4)), np.ptp(added, (2, 3, 4))
     assert spread.max() < 0.1
@@ -116,10 +133,63 @@ def test_steps_are_saved(images, model, tmp_path):
     np.testing.assert_array_equal(one, other)
 
 
+@register
+def relu(views):
+    return views * 0 + 7
+
+
+def test_a_function_with_the_name_of_another_is_refused():
+    keras.saving.get_custom_objects()["tests>relu"] = brighten
+    with pytest.raises(ValueError, match="another function has the name 'relu'"):
+        RandomViews(PLAIN, 2, extra=[relu])
+    keras.saving.get_custom_objects()["tests>relu"] = relu
+
+
+@register
+class Around(keras.layers.Layer):
+    """Has a layer that does something in training alone."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = keras.layers.Dropout(0.5, seed=0)
+
+    def call(self, views):
+        return self.inner(views)
+
+
+@pytest.mark.filterwarnings("ignore:.*random state of its own")
+def test_views_of_a_step_are_those_of_training(images):
+    layer = RandomViews(PLAIN, 2, extra=[Around()])
+    for arguments in (dict(step=0), dict(training=True)):
+        views = as_numpy(layer(images, **arguments))
+        assert 0.4 < (views == 0).mean() < 0.6
+
+
+@pytest.mark.filterwarnings("ignore:.*random state of its own")
+def test_features_averaged_over_views_are_the_same_each_time(images, model):
+    layer = RandomViews(PLAIN, 2, extra=[keras.layers.RandomErasing(1.0, seed=3)])
+    data = images, np.zeros(8, "int32")
+    one, other = (
+        mv.evaluation.extract_features(model.encoder, data, views=layer)[0]
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "make", [keras.layers.BatchNormalization, lambda: keras.layers.Conv2D(3, 1)]
+)
+def test_layers_with_weights_are_refused(images, make):
+    layer = RandomViews(PLAIN, 2, extra=[make()])
+    with pytest.raises(ValueError, match="no weights.*Received.*(gamma|kernel)"):
+        layer(images, step=0)
+
+
 def test_random_state_of_layers_is_told_and_used(images, model):
-    with pytest.warns(UserWarning, match="'random_erasing.*random state of its own"):
+    with pytest.warns(UserWarning, match="'random_erasing.*state of its own") as told:
         erasing = keras.layers.RandomErasing(1.0, fill_value=0.0, seed=3)
         layer = RandomViews(PLAIN, 2, extra=[erasing])
+    assert told[0].filename == __file__
     model = mv.MultiViewModel(model.encoder, model.projector, layer)
     model.compile(keras.optimizers.SGD(0.0))
     state = layer.extra[0].generator.state
@@ -146,7 +216,9 @@ def test_bad_steps(extra, message):
         RandomViews(PLAIN, 2, extra=extra)
 
 
-@pytest.mark.parametrize("step", [crop, mean_of_both])
+@pytest.mark.parametrize(
+    "step", [crop, mean_of_both, half_of_the_views, two_of_each, nothing]
+)
 def test_steps_that_change_the_shape(images, step):
     layer = RandomViews(PLAIN, 2, extra=[step])
     with pytest.raises(
