@@ -54,6 +54,18 @@ def views():
     )
 
 
+def draw_times():
+    """Tabulate milliseconds of a training step, and of the draws of its views."""
+    rows = []
+    for backend, name in cells.BACKENDS.items():
+        for x in cells.read(f"draws-{backend}")["rows"]:
+            times = f"{1e3 * x['step']:.0f}", f"{1e3 * x['draws']:.2f}"
+            rows.append(
+                [name, x["views"], *times, f"{x['share']:.2%}".replace("%", " %")]
+            )
+    return cells.table("Backend | Views | Step, ms | Draws, ms | Share", rows)
+
+
 def _factor(row, name, reference):
     return f"{cells.rate(row[name])} (x {row[name] / row[reference]:.1f})"
 
@@ -211,6 +223,6 @@ def checkpoints():
 
 
 TABLES = (
-    *(speed, views, steps, memory, h100_views, h100_steps, losses, probes),
+    *(speed, views, draw_times, steps, memory, h100_views, h100_steps, losses, probes),
     *(scaling, scaling_plan, checkpoints),
 )
