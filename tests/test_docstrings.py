@@ -73,14 +73,20 @@ def test_has_an_example(name):
     assert examples_of(PUBLIC[name])
 
 
-@pytest.mark.slow
+# In CI on TensorFlow and PyTorch: what differs on JAX is tested elsewhere, and there
+# most of the minutes would go to compiling.
+on_tensorflow = keras.backend.backend() == "tensorflow"
+in_ci = pytest.mark.slow if on_tensorflow else pytest.mark.once
+
+
+@in_ci
 @pytest.mark.parametrize("name", sorted(set(DISTINCT) - WHOLE_RUNS))
 def test_examples_run(name, names):
     for example in examples_of(PUBLIC[name]):
         exec(compile(example, name, "exec"), names)
 
 
-@pytest.mark.slow
+@in_ci
 def test_examples_of_whole_runs(names, few_shapes):
     (example,) = examples_of(keras_mvssl.training.run)
     exec(example, names)
