@@ -154,7 +154,7 @@ def lay_out(docs):
     (docs / "reference").mkdir(parents=True)
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"):
         shutil.copy(ROOT / name, docs)
-    for name in ("guides", "recipes"):
+    for name in ("guides", "recipes", "findings"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, docs / name, ignore=ignored)
 

@@ -182,6 +182,11 @@ An encoder is any functional or Sequential `keras.Model` from images in [0, 255]
 `(N, F)`. Its first layer normalises the images, so the saved encoder takes plain images. Models of
 `keras.applications` that normalise their own input, such as EfficientNetV2 and MobileNetV3, can be
 used with `include_top=False, pooling="avg"`.
+
+Register activation functions of your own with `@keras.saving.register_keras_serializable()`. Keras
+3.15 saves other functions by their names alone: if yours is called `gelu`, the encoder that you
+load computes with Keras' own `gelu`, without a warning
+([findings](../findings/keras_function_named_like_its_own_loads_as_its_own.sh)).
 """
 
 
