@@ -459,8 +459,12 @@ import keras_mvssl as mv
 
 images = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 3), dtype="uint8")
 
+@keras.saving.register_keras_serializable()
+def shift(views, draws):
+    return views + 20.0 * keras.ops.reshape(draws("shift"), (-1, 1, 1, 1))
+
 def make():
-    return mv.views.RandomViews(mv.views.Augmentation(size=12), 2)
+    return mv.views.RandomViews(mv.views.Augmentation(size=12), 2, extra=[shift])
 
 one = make()
 expected = [np.asarray(one(images, training=True)) for _ in range(2)]
