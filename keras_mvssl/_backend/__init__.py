@@ -1,5 +1,6 @@
 """Functions that depend on the backend, on a single device."""
 
+from keras_mvssl._backend.convolutions import fast_convolutions
 from keras_mvssl._backend.device import device_name
 from keras_mvssl._backend.device import has_accelerator
 from keras_mvssl._backend.device import tensorflow_for_data
@@ -18,6 +19,7 @@ from keras_mvssl._backend.tensors import value_of
 
 __all__ = [
     "device_name",
+    "fast_convolutions",
     "fuse_batch_normalization",
     "has_accelerator",
     "keep_freed_memory",

@@ -138,5 +138,7 @@ def _forward(model, batches, batch_size):
         if count < padded:
             padding = [(0, padded - count)] + [(0, 0)] * (batch.ndim - 1)
             batch = np.pad(batch, padding)
-        parts.append(np.asarray(model.predict_on_batch(batch)[:count], "float32"))
+        with _backend.fast_convolutions(model):
+            features = model.predict_on_batch(batch)
+        parts.append(np.asarray(features[:count], "float32"))
     return np.concatenate(parts) if parts else np.zeros((0, 0), "float32")

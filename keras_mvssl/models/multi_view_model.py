@@ -127,7 +127,8 @@ class MultiViewModel(keras.Model):
 
     def _project(self, views, training):
         folded = ops.reshape(views, (-1, *views.shape[2:]))
-        features = self.encoder(folded, training=training)
+        with _backend.fast_convolutions(self.encoder, training):
+            features = self.encoder(folded, training=training)
         projections = self.projector(features, training=training)
         return ops.reshape(projections, (-1, views.shape[1], projections.shape[-1]))
 

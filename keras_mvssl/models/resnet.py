@@ -162,13 +162,10 @@ def _resnet(input_shape, stem, width, stages, block, mean, std, name):
     else:
         x = _conv_bn(x, width, 7, 2, "stem")
         x = layers.ReLU(name="stem_relu")(x)
+        # After a ReLU, zeros do not change a maximum.
         x = layers.MaxPooling2D(
-            3,
-            strides=2,
-            padding="same",
-            data_format="channels_last",
-            name="stem_pool",
-        )(x)
+            3, strides=2, data_format="channels_last", name="stem_pool"
+        )(_padded(x, 3, 2, "stem_pool"))
     for stage, (channels, blocks, stride) in enumerate(stages, start=1):
         for index in range(blocks):
             block_name = f"stage{stage}_block{index + 1}"
@@ -197,12 +194,29 @@ def _normalization(channels, mean, std):
     )
 
 
+def _padded(x, kernel_size, stride, name):
+    """Pad so that a window that moves by `stride` gives ceil(n / stride) of n places.
+
+    For sizes that are multiples of the stride, this gives the numbers of padding
+    "same". But "same" pads by another rule for each rest of the size, which exports of
+    models for any size get wrong.
+    """
+    before = max(0, (kernel_size - stride) // 2)
+    after = kernel_size - 1 - before
+    if after == 0:
+        return x
+    padding = ((before, after), (before, after))
+    return layers.ZeroPadding2D(padding, "channels_last", name=f"{name}_pad")(x)
+
+
 def _conv_bn(x, filters, kernel_size, stride, name):
+    if stride > 1:
+        x = _padded(x, kernel_size, stride, name)
     x = layers.Conv2D(
         filters,
         kernel_size,
         strides=stride,
-        padding="same",
+        padding="same" if stride == 1 else "valid",
         use_bias=False,
         data_format="channels_last",
         kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),

@@ -33,6 +33,63 @@ def test_any_size_and_channels(stem):
     assert encoder.predict(images, verbose=0).shape == (2, 64)
 
 
+def with_same_padding(encoder):
+    """The encoder with Keras' padding "same" in place of padding layers."""
+
+    def clone(layer):
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            return keras.layers.Identity(name=layer.name)
+        if config.get("padding") == "valid" and hasattr(layer, "strides"):
+            config["padding"] = "same"
+        return type(layer).from_config(config)
+
+    clone = keras.models.clone_model(encoder, clone_function=clone)
+    clone.set_weights(encoder.get_weights())
+    return clone
+
+
+STEMS = [
+    (models.TinyResNet, {}),
+    (models.ResNet18, {"stem": "cifar"}),
+    (models.ResNet18, {"stem": "imagenet"}),
+    (models.ResNet50, {"stem": "imagenet"}),
+]
+
+
+@pytest.mark.parametrize("make, arguments", STEMS)
+def test_even_sizes_have_the_numbers_of_padding_same(make, arguments):
+    encoder = make((64, 32, 3), width=8, **arguments)
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3))
+    expected, found = (
+        model.predict(images, verbose=0)
+        for model in (with_same_padding(encoder), encoder)
+    )
+    assert expected.std() > 1e-3
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make, arguments", STEMS)
+def test_each_stride_gives_half_the_places_rounded_up(make, arguments):
+    """At any size, and the same numbers where the sizes are open."""
+    encoder = make((None, None, 3), width=8, **arguments)
+    for size in ((1, 2), (7, 12), (33, 23)):
+        fixed = make((*size, 3), width=8, **arguments)
+        lengths = np.array(size)
+        for layer in fixed.layers:
+            stride = getattr(layer, "strides", (1, 1))[0]
+            is_shortcut = "shortcut" in layer.name
+            if stride > 1 and not is_shortcut:
+                lengths = -(-lengths // 2)
+            ends = ("_add", "_relu", "_pool")
+            if is_shortcut or layer.name.endswith(ends):
+                assert layer.output.shape[1:3] == tuple(lengths), layer.name
+        fixed.set_weights(encoder.get_weights())
+        images = np.random.default_rng(0).integers(0, 256, (2, *size, 3))
+        one, other = (model.predict(images, verbose=0) for model in (encoder, fixed))
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_normalises_plain_images():
     encoder = models.TinyResNet((8, 8, 3), mean=(10, 20, 30), std=(1, 2, 4))
     layer = keras.Model(encoder.input, encoder.get_layer("normalization").output)

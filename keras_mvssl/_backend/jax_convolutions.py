@@ -1,0 +1,208 @@
+"""Convolutions of JAX on a CPU, with gradients that are fast there.
+
+XLA computes most convolutions on a CPU at about the speed of matrix products. Some take
+up to ten times as long, depending on the processor: gradients of filters, gradients of
+the inputs of strided convolutions, and kernels that are larger than their image. Here
+they are written as matrix products and as convolutions of the fast kind. Results are
+the same, up to rounding.
+
+Images are `(N, h, w, C)`, filters `(kh, kw, C, O)`, both float32. Strides and padding
+are pairs for height and width; padding is `((before, after), (before, after))`.
+"""
+
+import itertools
+
+import jax
+import keras
+from jax import lax
+from jax import numpy as jnp
+from keras import ops
+
+# Bytes of patches that are multiplied at once. A block should stay in a core's cache.
+BLOCK_BYTES = 4e6
+# Up to this number of channels, XLA leaves convolutions to slower code.
+FEW_CHANNELS = 16
+# Below this number of input channels, as in a first layer, patches are small.
+FEW_INPUTS = 8
+
+
+def convolution(layer, inputs, kernel):
+    """Return what `layer.convolution_op` returns, for a `Conv2D`, channels last."""
+    kernel = ops.convert_to_tensor(kernel)
+    is_float32 = inputs.dtype == kernel.dtype == jnp.float32
+    is_fixed = all(isinstance(length, int) and length > 0 for length in inputs.shape)
+    if not is_float32 or not is_fixed:
+        return type(layer).convolution_op(layer, inputs, kernel)
+    strides, size = tuple(layer.strides), kernel.shape[:2]
+    padding = lax.padtype_to_pads(
+        inputs.shape[1:3], size, strides, layer.padding.upper()
+    )
+    padding = tuple((int(before), int(after)) for before, after in padding)
+    if min(_output_size(inputs.shape, size, strides, padding)) < 1:
+        return type(layer).convolution_op(layer, inputs, kernel)
+    if size == (1, 1):
+        inputs = inputs[:, :: strides[0], :: strides[1]]
+        return jnp.tensordot(inputs, kernel[0, 0], 1)
+    if inputs.shape[1] * inputs.shape[2] < size[0] * size[1]:
+        return _multiply_by_matrix(inputs, kernel, strides, padding)
+    return _convolve(inputs, kernel, strides, padding)
+
+
+def _output_size(shape, size, strides, padding):
+    return tuple(
+        (length + before + after - k) // stride + 1
+        for length, k, stride, (before, after) in zip(
+            shape[1:3], size, strides, padding, strict=True
+        )
+    )
+
+
+def _multiply_by_matrix(images, filters, strides, padding):
+    """Convolve small images by one matrix `(h w C, h' w' O)`, made from the filters."""
+    _, h, w, channels = images.shape
+    rows, columns = _output_size(images.shape, filters.shape[:2], strides, padding)
+    # The filter at an output place, cut to the image: of the filters with zeros around
+    # them, the part that begins where the image begins.
+    around = [(h, h), (w, w), (0, 0), (0, 0)]
+    padded = jnp.pad(filters, around)
+    parts = []
+    for i in range(rows):
+        top = h + padding[0][0] - i * strides[0]
+        for j in range(columns):
+            left = w + padding[1][0] - j * strides[1]
+            parts.append(padded[top : top + h, left : left + w])
+    matrix = jnp.stack(parts, 3).reshape(h * w * channels, -1)
+    outputs = images.reshape(-1, h * w * channels) @ matrix
+    return outputs.reshape(-1, rows, columns, filters.shape[-1])
+
+
+def _convolve_by_xla(images, filters, strides, padding):
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(
+        images, filters, strides, padding, dimension_numbers=dimensions
+    )
+
+
+def _convolve_forward(images, filters, strides, padding):
+    return _convolve_by_xla(images, filters, strides, padding), (images, filters)
+
+
+def _convolve_backward(strides, padding, saved, upstream):
+    images, filters = saved
+    is_slow = (
+        max(filters.shape[2:]) <= FEW_CHANNELS
+        or upstream.shape[1] < filters.shape[0]
+        or upstream.shape[2] < filters.shape[1]
+    )
+    if strides != (1, 1) and is_slow:
+        slope = _image_gradient(upstream, filters, images.shape, strides, padding)
+    else:
+        transposed = jax.linear_transpose(
+            lambda images: _convolve_by_xla(images, filters, strides, padding), images
+        )
+        (slope,) = transposed(upstream)
+    return slope, _filter_gradient(images, upstream, filters.shape, strides, padding)
+
+
+_convolve = jax.custom_vjp(_convolve_by_xla, nondiff_argnums=(2, 3))
+_convolve.defvjp(_convolve_forward, _convolve_backward)
+
+
+def _image_gradient(upstream, filters, shape, strides, padding):
+    """Gradient of images at strides, by one convolution for each phase of the strides.
+
+    At stride 2, an image has four kinds of places, in even and odd rows and columns,
+    and each kind meets its own part of the filters.
+    """
+    lengths = [-(-n // stride) for n, stride in zip(shape[1:3], strides, strict=True)]
+    slopes = []
+    for phases in itertools.product(*map(range, strides)):
+        # A place meets every stride-th entry of the filter from `first` on. The last of
+        # them stands at the first slope before its window has moved `ahead` times.
+        (ahead_h, first_h), (ahead_w, first_w) = (
+            divmod(phase + before, stride)
+            for phase, (before, _), stride in zip(phases, padding, strides, strict=True)
+        )
+        part = filters[first_h :: strides[0], first_w :: strides[1]][::-1, ::-1]
+        if 0 in part.shape:
+            slopes.append(jnp.zeros((len(upstream), *lengths, shape[-1])))
+            continue
+        around = [
+            (size - 1 - ahead, length + ahead - size_of_slopes)
+            for size, ahead, length, size_of_slopes in zip(
+                part.shape,
+                (ahead_h, ahead_w),
+                lengths,
+                upstream.shape[1:3],
+                strict=False,
+            )
+        ]
+        part = jnp.swapaxes(part, 2, 3)
+        slopes.append(_convolve_by_xla(upstream, part, (1, 1), around))
+    slope = jnp.stack(slopes, 3).reshape(-1, *lengths, *strides, shape[-1])
+    slope = jnp.transpose(slope, (0, 1, 3, 2, 4, 5))  # (N, h / s, s, w / s, s, C)
+    whole = [length * stride for length, stride in zip(lengths, strides, strict=True)]
+    return slope.reshape(-1, *whole, shape[-1])[:, : shape[1], : shape[2]]
+
+
+def _filter_gradient(images, upstream, shape, strides, padding):
+    """Gradient of filters, of each device's images by themselves."""
+
+    def gradient(images, upstream):
+        return _patches_by_slopes(images, upstream, shape, strides, padding)
+
+    distribution = keras.distribution.distribution()
+    devices = distribution.device_mesh.devices.size if distribution else 1
+    if devices == 1 or len(images) % devices:
+        return gradient(images, upstream)
+    images, upstream = (
+        x.reshape(devices, -1, *x.shape[1:]) for x in (images, upstream)
+    )
+    return jnp.sum(jax.vmap(gradient)(images, upstream), 0)
+
+
+def _patches_by_slopes(images, upstream, shape, strides, padding):
+    """Gradient of filters: patches of the images times the slopes that they meet.
+
+    Blocks of images go one after the other, so that the patches stay in the cache.
+    """
+    n, rows, columns, outputs = upstream.shape
+    width = shape[0] * shape[1] * shape[2]
+    block = _block_size(n, rows * columns * width * images.dtype.itemsize)
+    # Products are fast if the sum is over the last axis of the first matrix. But to
+    # turn the slopes takes longer than the product if the patches are that small.
+    is_turned = shape[2] >= FEW_INPUTS
+
+    def matrices(upstream, block):
+        upstream = upstream.reshape(-1, block * rows * columns, outputs)
+        return jnp.swapaxes(upstream, 1, 2) if is_turned else upstream
+
+    def add_block(total, pair):
+        images, upstream = pair
+        images = jnp.pad(images, ((0, 0), *padding, (0, 0)))
+        last = (rows - 1) * strides[0] + 1, (columns - 1) * strides[1] + 1
+        patches = [
+            images[:, i : i + last[0] : strides[0], j : j + last[1] : strides[1]]
+            for i in range(shape[0])
+            for j in range(shape[1])
+        ]
+        patches = jnp.concatenate(patches, -1).reshape(-1, width)
+        product = upstream @ patches if is_turned else patches.T @ upstream
+        return total + product, None
+
+    whole = n - n % block
+    blocks = images[:whole].reshape(-1, block, *images.shape[1:])
+    total = (outputs, width) if is_turned else (width, outputs)
+    total = jnp.zeros(total, images.dtype)
+    total, _ = lax.scan(add_block, total, (blocks, matrices(upstream[:whole], block)))
+    if whole < n:
+        rest = matrices(upstream[whole:], n - whole)[0]
+        total, _ = add_block(total, (images[whole:], rest))
+    return (total.T if is_turned else total).reshape(shape)
+
+
+def _block_size(count, image_bytes):
+    """Return how many images go into a block: if possible, a divisor of their count."""
+    most = max(1, min(count, int(BLOCK_BYTES // image_bytes)))
+    divisors = [size for size in range(most // 2 + 1, most + 1) if count % size == 0]
+    return max(divisors, default=most)

@@ -1,0 +1,220 @@
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import helpers
+from keras_mvssl import _backend
+from keras_mvssl._backend import convolutions
+
+BACKEND = keras.backend.backend()
+has_own = pytest.mark.skipif(
+    BACKEND == "tensorflow", reason="TensorFlow computes Keras' convolutions."
+)
+# Kernel, stride, height and width, channels in and out, images.
+SIZES = [
+    (1, 1, (5, 4), (1, 3), 3),
+    (1, 2, (6, 5), (8, 16), 5),
+    (1, (1, 3), (4, 7), (20, 9), 2),
+    (3, 1, (8, 9), (3, 16), 7),
+    (3, 1, (6, 6), (24, 24), 11),
+    (3, 2, (8, 9), (16, 8), 7),
+    (3, 2, (9, 8), (3, 96), 5),
+    (3, 2, (4, 4), (17, 20), 13),
+    (3, (2, 1), (7, 6), (5, 12), 3),
+    (3, 1, (3, 3), (96, 7), 13),
+    ((3, 1), 2, (7, 6), (4, 4), 3),
+    (5, 1, (7, 8), (8, 17), 3),
+    (5, 2, (11, 10), (2, 16), 5),
+    (7, 1, (9, 8), (3, 8), 3),
+    (7, 2, (16, 17), (3, 64), 5),
+    (7, 3, (10, 8), (1, 1), 2),
+]
+# Kernels that are larger than the image: "same" alone is possible.
+SMALL = [
+    (3, 1, (2, 2), (24, 5), 5),
+    (3, 1, (1, 1), (4, 4), 3),
+    (3, 2, (2, 1), (16, 32), 5),
+    (5, 1, (3, 4), (3, 8), 7),
+    (7, 2, (5, 3), (8, 8), 3),
+]
+
+
+def layer_of(kernel, stride, channels, padding, **arguments):
+    layer = keras.layers.Conv2D(
+        channels[1], kernel, strides=stride, padding=padding, **arguments
+    )
+    layer.build((None, None, None, channels[0]))
+    return layer
+
+
+def reference(x, w, strides, padding, upstream=None):
+    """Convolution in float64, or its gradients of images and filters."""
+    (kh, kw), (sh, sw) = w.shape[:2], strides
+    around = [(0, 0)] * 4
+    if padding == "same":
+        for axis, k, s in ((1, kh, sh), (2, kw, sw)):
+            total = max((-(-x.shape[axis] // s) - 1) * s + k - x.shape[axis], 0)
+            around[axis] = (total // 2, total - total // 2)
+    padded = np.pad(x.astype("float64"), around)
+    rows = (padded.shape[1] - kh) // sh + 1
+    columns = (padded.shape[2] - kw) // sw + 1
+    outputs = 0.0
+    of_images, of_filters = np.zeros_like(padded), np.zeros(w.shape)
+    for i in range(kh):
+        for j in range(kw):
+            place = np.s_[
+                :,
+                i : i + (rows - 1) * sh + 1 : sh,
+                j : j + (columns - 1) * sw + 1 : sw,
+            ]
+            outputs = outputs + padded[place] @ w[i, j].astype("float64")
+            if upstream is not None:
+                of_images[place] += upstream @ w[i, j].astype("float64").T
+                of_filters[i, j] = np.einsum("npqc,npqo->co", padded[place], upstream)
+    top, left = around[1][0], around[2][0]
+    of_images = of_images[:, top : top + x.shape[1], left : left + x.shape[2]]
+    return outputs if upstream is None else (of_images, of_filters)
+
+
+def assert_close(found, expected, tolerance=1e-5):
+    found = np.asarray(ops.convert_to_numpy(found), "float64")
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=tolerance * abs(expected).max())
+
+
+@has_own
+@pytest.mark.parametrize(
+    "case, padding",
+    [(case, padding) for case in SIZES for padding in ("same", "valid")]
+    + [(case, "same") for case in SMALL],
+)
+def test_gradients_are_those_of_float64(case, padding, monkeypatch):
+    kernel, stride, size, channels, images = case
+    layer = layer_of(kernel, stride, channels, padding, use_bias=False)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(images, *size, channels[0])).astype("float32")
+    w = np.asarray(ops.convert_to_numpy(layer.kernel))
+    expected = reference(x, w, layer.strides, padding)
+    upstream = rng.normal(size=expected.shape)
+    if BACKEND == "jax":  # Several blocks, and a rest.
+        from keras_mvssl._backend import jax_convolutions
+
+        monkeypatch.setattr(
+            jax_convolutions,
+            "BLOCK_BYTES",
+            8 * w[..., 0].size * expected[0, ..., 0].size,
+        )
+
+    def of_images(x):
+        return ops.sum(layer(x) * ops.convert_to_tensor(upstream, "float32"))
+
+    def of_filters(w):
+        outputs = layer.convolution_op(ops.convert_to_tensor(x), w)
+        return ops.sum(outputs * ops.convert_to_tensor(upstream, "float32"))
+
+    with _backend.fast_convolutions(layer, training=True):
+        assert "convolution_op" in vars(layer)
+        assert_close(layer(x), expected)
+        found = [
+            helpers.value_and_gradient(function, array)[1]
+            for function, array in ((of_images, x), (of_filters, w))
+        ]
+    for one, other in zip(
+        found, reference(x, w, layer.strides, padding, upstream), strict=True
+    ):
+        assert_close(one, other)
+
+
+@has_own
+def test_biases_and_activations():
+    layer = layer_of(3, 2, (3, 4), "same", activation="relu")
+    layer.bias.assign([0.1, -0.2, 0.3, 0.0])
+    x = np.random.default_rng(0).normal(size=(3, 5, 6, 3)).astype("float32")
+    expected = ops.convert_to_numpy(layer(x))
+    with _backend.fast_convolutions(layer, training=True):
+        found = layer(x)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=1e-6)
+
+
+class Doubled(keras.layers.Conv2D):
+    """A convolution of the user's own."""
+
+    def convolution_op(self, inputs, kernel):
+        return 2 * super().convolution_op(inputs, kernel)
+
+
+@has_own
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Doubled(4, 3),
+        keras.layers.Conv2D(4, 3, groups=2),
+        keras.layers.Conv2D(4, 3, dilation_rate=2),
+        keras.layers.DepthwiseConv2D(3),
+        keras.layers.Conv1D(4, 3),
+        keras.layers.Conv2D(4, 3, dtype="mixed_bfloat16"),
+    ],
+)
+def test_what_is_not_covered_is_left_to_keras(layer):
+    shape = (2, 9, 2) if isinstance(layer, keras.layers.Conv1D) else (2, 9, 8, 2)
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    expected = layer(x)
+    with _backend.fast_convolutions(layer, training=True):
+        found = layer(x)
+    assert found.dtype == expected.dtype
+    one, other = (
+        ops.convert_to_numpy(ops.cast(y, "float32")) for y in (found, expected)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+@has_own
+def test_layers_get_back_what_they_had(monkeypatch):
+    """At any depth, when an error ends the call, and one scope within another."""
+    block = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(8, 3)])
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, block(inputs))
+    (layer,) = (x for x in model._flatten_layers() if type(x) is keras.layers.Conv2D)
+    kept = dict(vars(layer))
+    outer = _backend.fast_convolutions(model, training=True)
+    with contextlib.suppress(ZeroDivisionError), outer:
+        with _backend.fast_convolutions(block, training=True):
+            assert "convolution_op" in vars(layer)
+        assert "convolution_op" in vars(layer)
+        raise ZeroDivisionError
+    assert vars(layer) == kept
+    with _backend.fast_convolutions(model):  # Without gradients
+        assert ("convolution_op" in vars(layer)) == (BACKEND == "torch")
+
+
+def test_no_other_platform(monkeypatch):
+    if BACKEND == "jax":
+        import jax
+
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    expected = BACKEND == "torch"
+    assert (convolutions._own_convolution(training=True) is not None) == expected
+
+
+@has_own
+def test_training_uses_them(model, monkeypatch):
+    used = []
+    own = convolutions._own_convolution(training=True)
+
+    def spy(layer, inputs, kernel):
+        used.append(layer.name)
+        return own(layer, inputs, kernel)
+
+    monkeypatch.setattr(convolutions, "_own_convolution", lambda training: spy)
+    views = np.random.default_rng(0).integers(0, 256, (4, 2, 8, 8, 3), "uint8")
+    model.compile(optimizer="sgd")
+    model.fit(views, batch_size=4, verbose=0)
+    names = [
+        layer.name
+        for layer in model.encoder.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+    assert set(used) == set(names)
