@@ -12,6 +12,13 @@ timed in turn, and the fastest round of each counts. On an accelerator, one more
 takes the matrix products of the loss at the precision of the backend; on PyTorch, one
 more leaves batch normalisation to Keras. With --rounds=2 and TensorFlow, the script
 takes 9 minutes on two CPU cores.
+
+With --peer, the script compares a step on ready-made views with the hand-written step
+of `torch_peer.py`, on a CPU, by CPU-seconds and seconds. The two run in turn, and
+medians count:
+
+    python recipes/benchmarks/step.py --peer --batch_sizes=64,8 --views=4 \\
+        --projector_dims=128,128 --rounds=5 --out=peer
 """
 
 import importlib.util
@@ -24,7 +31,11 @@ import numpy as np
 from absl import app
 from absl import flags
 from keras import ops
+from peer import Peer
+from peer import beside_peer
+from peer import describe
 from step_variants import RoundedBarlowTwins
+from step_variants import bare_step
 from step_variants import with_stock_normalization
 
 import keras_mvssl as mv
@@ -48,52 +59,11 @@ PRECISION = flags.DEFINE_enum(
 )
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings of each step; the fastest counts.")
 SECONDS = flags.DEFINE_float("seconds", 2.0, "Seconds that a timing takes, about.")
+PEER = flags.DEFINE_bool("peer", False, "Compare with a step written in PyTorch.")
 OUT = flags.DEFINE_string("out", None, "Path for results, without .json and .png.")
 
 # Columns of the table: kinds of training steps.
 COLUMNS = "ready views", "RandomViews", "KerasCVViews", "own precision", "Keras' norm"
-
-
-def bare_step(encoder, views):
-    """Return a function that runs the encoder on views forward and backward.
-
-    The function returns the tensor that is computed last, to wait for.
-    """
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        def loss(trainable, others, views):
-            features, others = encoder.stateless_call(
-                trainable, others, views, training=True
-            )
-            return ops.sum(features), others
-
-        step = jax.jit(jax.value_and_grad(loss, has_aux=True))
-        trainable = [x.value for x in encoder.trainable_variables]
-        others = [x.value for x in encoder.non_trainable_variables]
-        return lambda: step(trainable, others, views)[1][0]
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        @tf.function
-        def step():
-            with tf.GradientTape() as tape:
-                value = ops.sum(encoder(views, training=True))
-            return tape.gradient(value, encoder.trainable_variables)
-
-        return lambda: step()[0]
-    # Compiling fuses the batch normalisation of the encoder, as in training.
-    projector = mv.models.Projector(encoder.output_shape[-1])
-    mv.MultiViewModel(encoder, projector).compile()
-
-    def step():
-        encoder.zero_grad()
-        ops.sum(encoder(views, training=True)).backward()
-        # The first layer's gradient comes last.
-        return next(encoder.parameters()).grad
-
-    return step
 
 
 class ReadyViews(keras.utils.PyDataset):
@@ -114,17 +84,20 @@ class ReadyViews(keras.utils.PyDataset):
 
 
 class EpochTimer(keras.callbacks.Callback):
-    """Callback that measures the seconds of the last epoch."""
+    """Callback that measures the seconds and CPU-seconds of the last epoch."""
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
+        self.start = time.process_time(), time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.seconds = time.perf_counter() - self.start
+        self.seconds = time.perf_counter() - self.start[1]
+        self.cpu_seconds = time.process_time() - self.start[0]
 
 
 def whole_step(backbone, dim, layer, stream, loss=None, is_stock=False):
-    """Return a function of a number of steps, to the seconds of training with `fit`.
+    """Return a function of a number of steps, to the times of training with `fit`.
+
+    The function returns CPU-seconds and seconds.
 
     Args:
         backbone: Name in `ENCODERS`.
@@ -142,19 +115,19 @@ def whole_step(backbone, dim, layer, stream, loss=None, is_stock=False):
     model.compile("adamw", loss=loss or mv.losses.BarlowTwins())
     timer = EpochTimer()
 
-    def seconds(steps):
+    def times(steps, epochs=2):
         # The first epoch fills the pipeline, the second is timed.
         model.fit(
             stream,
-            epochs=2,
+            epochs=epochs,
             steps_per_epoch=steps,
             shuffle=False,
             verbose=0,
             callbacks=[timer],
         )
-        return timer.seconds
+        return timer.cpu_seconds, timer.seconds
 
-    return seconds
+    return times
 
 
 def measure(backbone, batch_size, dim, views):
@@ -169,17 +142,17 @@ def measure(backbone, batch_size, dim, views):
     bare = bare_step(ENCODERS[backbone]((size, size, 3)), flat)
     ops.convert_to_numpy(bare())  # compiles
 
-    def bare_seconds(steps):
-        start = time.perf_counter()
+    def bare_times(steps):
+        start = time.process_time(), time.perf_counter()
         for _ in range(steps):
             last = bare()
         ops.convert_to_numpy(last)
-        return time.perf_counter() - start
+        return time.process_time() - start[0], time.perf_counter() - start[1]
 
     batches = mv.data.batches(images, batch_size)
     ready_views = ReadyViews(ready)
     functions = {
-        "encoder": bare_seconds,
+        "encoder": bare_times,
         "ready views": whole_step(backbone, dim, None, ready_views),
         "RandomViews": whole_step(backbone, dim, layer, batches),
     }
@@ -195,17 +168,47 @@ def measure(backbone, batch_size, dim, views):
         functions["Keras' norm"] = whole_step(
             backbone, dim, None, ready_views, is_stock=True
         )
-    steps = max(2, round(SECONDS.value / bare_seconds(3) * 3))
+    steps = max(2, round(SECONDS.value / bare_times(3)[1] * 3))
     best = dict.fromkeys(functions, 0.0)
     for round_ in range(ROUNDS.value + 1):
-        for name, seconds in functions.items():
-            took = seconds(steps if round_ else 1)
+        for name, times in functions.items():
+            _, took = times(steps if round_ else 1)
             if round_:  # The first round compiles.
                 best[name] = max(best[name], steps * batch_size * views / took)
     row = {"backbone": backbone, "batch_size": batch_size, "projector_dim": dim}
     row |= {"views": views, **best}
     if "KerasCVViews" in best:
         row["data wait"] = 1.0 - best["KerasCVViews"] / best["ready views"]
+    return row
+
+
+def print_shares(row):
+    """Print the shares of a row of `measure`."""
+    shares = [
+        f"{row[name] / row['encoder']:>15.1%}" if name in row else f"{'-':>15}"
+        for name in COLUMNS
+    ]
+    wait = f"{row['data wait']:>11.1%}" if "data wait" in row else ""
+    print(
+        f"{row['backbone']:>10}{row['batch_size']:>5}{row['views']:>3}"
+        f"{row['encoder']:>24,.0f}" + "".join(shares) + wait,
+        flush=True,
+    )
+
+
+def measure_beside_peer(backbone, batch_size, dim, views):
+    """Measure a step beside the hand-written one, in a row of results."""
+    size = SIZE.value
+    images = np.random.default_rng(0).integers(
+        0, 256, (batch_size, views, size, size, 3), dtype="uint8"
+    )
+    ready = ReadyViews(ops.convert_to_tensor(images))
+    peer = Peer(backbone, batch_size, views, size, dim)
+    row = {"backbone": backbone, "batch_size": batch_size, "projector_dim": dim}
+    step = whole_step(backbone, dim, None, ready)
+    row["views"] = views
+    row |= beside_peer(step, peer, batch_size * views, ROUNDS.value, SECONDS.value)
+    peer.close()
     return row
 
 
@@ -257,7 +260,8 @@ def write(rows):
         "rows": rows,
     }
     mv.training.write_json(path.with_suffix(".json"), result)
-    plot(rows, path.with_suffix(".png"))
+    if not PEER.value:
+        plot(rows, path.with_suffix(".png"))
 
 
 def main(argv):
@@ -272,24 +276,18 @@ def main(argv):
         )
     if PRECISION.value != "float32":
         keras.config.set_dtype_policy(f"mixed_{PRECISION.value}")
-    header = f"{'encoder':>10}{'B':>5}{'V':>3}{'views/s of the encoder':>24}"
-    print(header + "".join(f"{name:>15}" for name in COLUMNS) + f"{'data wait':>11}")
+    measure_row, print_row = measure, print_shares
+    if PEER.value:
+        measure_row, print_row = measure_beside_peer, describe
+    else:
+        header = f"{'encoder':>10}{'B':>5}{'V':>3}{'views/s of the encoder':>24}"
+        columns = "".join(f"{name:>15}" for name in COLUMNS)
+        print(f"{header}{columns}{'data wait':>11}")
     rows = []
     for backbone, batch_size, dim in zip(*lists, strict=True):
         for views in map(int, VIEWS.value):
-            row = measure(backbone, int(batch_size), int(dim), views)
-            rows.append(row)
-            shares = [
-                f"{row[name] / row['encoder']:>15.1%}" if name in row else f"{'-':>15}"
-                for name in COLUMNS
-            ]
-            wait = f"{row['data wait']:>11.1%}" if "data wait" in row else ""
-            print(
-                f"{backbone:>10}{row['batch_size']:>5}{views:>3}{row['encoder']:>24,.0f}"
-                + "".join(shares)
-                + wait,
-                flush=True,
-            )
+            rows.append(measure_row(backbone, int(batch_size), int(dim), views))
+            print_row(rows[-1])
             write(rows)
 
 

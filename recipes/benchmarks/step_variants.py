@@ -6,6 +6,48 @@ from keras import ops
 import keras_mvssl as mv
 
 
+def bare_step(encoder, views):
+    """Return a function that runs the encoder on views forward and backward.
+
+    The function returns the tensor that is computed last, to wait for.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        def loss(trainable, others, views):
+            features, others = encoder.stateless_call(
+                trainable, others, views, training=True
+            )
+            return ops.sum(features), others
+
+        step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+        trainable = [x.value for x in encoder.trainable_variables]
+        others = [x.value for x in encoder.non_trainable_variables]
+        return lambda: step(trainable, others, views)[1][0]
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function
+        def step():
+            with tf.GradientTape() as tape:
+                value = ops.sum(encoder(views, training=True))
+            return tape.gradient(value, encoder.trainable_variables)
+
+        return lambda: step()[0]
+    # Compiling fuses the batch normalisation of the encoder, as in training.
+    projector = mv.models.Projector(encoder.output_shape[-1])
+    mv.MultiViewModel(encoder, projector).compile()
+
+    def step():
+        encoder.zero_grad()
+        ops.sum(encoder(views, training=True)).backward()
+        # The first layer's gradient comes last.
+        return next(encoder.parameters()).grad
+
+    return step
+
+
 class StockBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation that trains as Keras computes it.
 

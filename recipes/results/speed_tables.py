@@ -78,6 +78,24 @@ def steps():
     return _table_of_steps(rows)
 
 
+def beside_peer():
+    """Tabulate steps beside a step written in PyTorch by hand."""
+    rows = []
+    for backend, name in cells.BACKENDS.items():
+        for row in cells.read(f"peer-{backend}")["rows"]:
+            line = [name, f"{ENCODERS[row['backbone']]}, {row['batch_size']}"]
+            line.append(f"{row['first_step']:.1f}")
+            for unit in ("cpu_second", "second"):
+                line.append(f"{row[f'views_per_{unit}']:,.0f}")
+                line.append(f"{row[f'ratio_per_{unit}']:.2f}")
+            rows.append(line)
+    return cells.table(
+        "Backend | Encoder, images | First step, s | Views per CPU-second "
+        "| of PyTorch by hand | Views per second | of PyTorch by hand",
+        rows,
+    )
+
+
 def memory():
     """Tabulate a step on PyTorch with and without memory that is kept."""
     kept, default = (
@@ -223,6 +241,6 @@ def checkpoints():
 
 
 TABLES = (
-    *(speed, views, draw_times, steps, memory, h100_views, h100_steps, losses, probes),
-    *(scaling, scaling_plan, checkpoints),
+    *(speed, views, draw_times, steps, beside_peer, memory, h100_views, h100_steps),
+    *(losses, probes, scaling, scaling_plan, checkpoints),
 )
