@@ -121,7 +121,10 @@ whichever backend trained it; its features agree to 1e-4. Give it plain images i
 | PyTorch | no, in Keras 3.15 | needs `onnx` and `onnxscript` |
 
 Before an export to ONNX, call the encoder once. Since `encoder.keras` loads on any backend, you
-can export on the backend that offers the format you need.
+can export on the backend that offers the format you need. An encoder for images of any size, such
+as `TinyResNet((None, None, 3))`, is exported for any size. On JAX it needs
+`jax2tf_kwargs={"with_gradient": False}` as well: JAX cannot write the gradients of strided
+convolutions of unknown sizes.
 """
 
 if keras.backend.backend() != "torch":

@@ -6,7 +6,9 @@ import pytest
 from keras import ops
 
 import helpers
+import keras_mvssl as mv
 from keras_mvssl import _backend
+from keras_mvssl import models
 from keras_mvssl._backend import convolutions
 
 BACKEND = keras.backend.backend()
@@ -218,3 +220,29 @@ def test_training_uses_them(model, monkeypatch):
         if isinstance(layer, keras.layers.Conv2D)
     ]
     assert set(used) == set(names)
+
+
+def no_convolution(training):
+    return None
+
+
+@has_own
+def test_training_computes_the_same(monkeypatch):
+    """Twenty steps of a whole network, with small images as in its last stages."""
+    views = np.random.default_rng(0).integers(0, 256, (12, 2, 12, 10, 3), "uint8")
+    losses = []
+    for is_own in (False, True):
+        encoder = models.TinyResNet((12, 10, 3), width=8)
+        model = mv.MultiViewModel(encoder, models.Projector(64, dim=8))
+        helpers.set_numbered_weights(model)
+        model.compile(optimizer=keras.optimizers.SGD(0.01))
+        with monkeypatch.context() as patched:
+            if not is_own:
+                patched.setattr(convolutions, "_own_convolution", no_convolution)
+            history = model.fit(views, batch_size=12, epochs=20, verbose=0)
+        losses.append(history.history["loss"])
+    theirs, ours = losses
+    assert ours != theirs
+    assert ours[0] == pytest.approx(theirs[0], rel=1e-6)
+    assert ours == pytest.approx(theirs, rel=1e-4)
+    assert ours[-1] < 0.99 * ours[0]
