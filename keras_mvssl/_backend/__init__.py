@@ -3,6 +3,7 @@
 from keras_mvssl._backend.convolutions import fast_convolutions
 from keras_mvssl._backend.device import device_name
 from keras_mvssl._backend.device import has_accelerator
+from keras_mvssl._backend.device import processor_name
 from keras_mvssl._backend.device import tensorflow_for_data
 from keras_mvssl._backend.device import versions
 from keras_mvssl._backend.memory import keep_freed_memory
@@ -25,6 +26,7 @@ __all__ = [
     "keep_freed_memory",
     "matmul",
     "peak_memory",
+    "processor_name",
     "random_state",
     "refuse_foreign_graph",
     "require_rows",

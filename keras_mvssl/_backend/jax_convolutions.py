@@ -169,16 +169,9 @@ def _patches_by_slopes(images, upstream, shape, strides, padding):
     n, rows, columns, outputs = upstream.shape
     width = shape[0] * shape[1] * shape[2]
     block = _block_size(n, rows * columns * width * images.dtype.itemsize)
-    # Products are fast if the sum is over the last axis of the first matrix. But to
-    # turn the slopes takes longer than the product if the patches are that small.
-    is_turned = shape[2] >= FEW_INPUTS
-
-    def matrices(upstream, block):
-        upstream = upstream.reshape(-1, block * rows * columns, outputs)
-        return jnp.swapaxes(upstream, 1, 2) if is_turned else upstream
 
     def add_block(total, pair):
-        images, upstream = pair
+        images, slopes = pair
         images = jnp.pad(images, ((0, 0), *padding, (0, 0)))
         last = (rows - 1) * strides[0] + 1, (columns - 1) * strides[1] + 1
         patches = [
@@ -187,18 +180,21 @@ def _patches_by_slopes(images, upstream, shape, strides, padding):
             for j in range(shape[1])
         ]
         patches = jnp.concatenate(patches, -1).reshape(-1, width)
-        product = upstream @ patches if is_turned else patches.T @ upstream
-        return total + product, None
+        slopes = slopes.reshape(-1, outputs)
+        if shape[2] < FEW_INPUTS:
+            return total + patches.T @ slopes, None
+        # Products are fast if the sum is over the last axis of the first matrix. The
+        # barrier keeps XLA from undoing the transposition.
+        return total + (lax.optimization_barrier(slopes.T) @ patches).T, None
 
     whole = n - n % block
-    blocks = images[:whole].reshape(-1, block, *images.shape[1:])
-    total = (outputs, width) if is_turned else (width, outputs)
-    total = jnp.zeros(total, images.dtype)
-    total, _ = lax.scan(add_block, total, (blocks, matrices(upstream[:whole], block)))
+    blocks = (x[:whole].reshape(-1, block, *x.shape[1:]) for x in (images, upstream))
+    total, _ = lax.scan(
+        add_block, jnp.zeros((width, outputs), images.dtype), tuple(blocks)
+    )
     if whole < n:
-        rest = matrices(upstream[whole:], n - whole)[0]
-        total, _ = add_block(total, (images[whole:], rest))
-    return (total.T if is_turned else total).reshape(shape)
+        total, _ = add_block(total, (images[whole:], upstream[whole:]))
+    return total.reshape(shape)
 
 
 def _block_size(count, image_bytes):

@@ -42,9 +42,9 @@ def provenance() -> dict[str, Any]:
 
     Returns:
         A dict that JSON can hold: `command`, `backend`, `device`, `commit`, `date`,
-        `versions`, `stream_version`, `cpu_cores`. The commit is that of the package
-        when the process first asked; it is None outside a git repository, and ends
-        with `+changes` where files differ from it.
+        `versions`, `stream_version`, `processor`, `cpu_cores`. The commit is that of
+        the package when the process first asked; it is None outside a git repository,
+        and ends with `+changes` where files differ from it.
 
     Example:
     ```python
@@ -64,6 +64,7 @@ def provenance() -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "versions": {"python": platform.python_version(), **_backend.versions()},
         "stream_version": STREAM_VERSION,
+        "processor": _backend.processor_name(),
         "cpu_cores": os.cpu_count(),
     }
 

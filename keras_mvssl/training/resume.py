@@ -9,7 +9,7 @@ Resume = Literal["auto", "never", "must"]
 FREE_SETTINGS = (
     *("devices", "workers", "data_dir", "checkpoint_minutes", "checkpoint_steps"),
     *("on_bad_image", "command", "commit", "date", "device", "versions"),
-    *("stream_version", "cpu_cores"),
+    *("stream_version", "processor", "cpu_cores"),
 )
 
 
