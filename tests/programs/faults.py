@@ -369,9 +369,9 @@ FAULTS = {
             backend="torch",
         ),
         Fault(
-            "keras_mvssl/_backend/convolutions.py",
-            "images, (left, around[1] - left, above, around[0] - above)",
-            "images, (around[1] - left, left, around[0] - above, above)",
+            "keras_mvssl/_backend/torch_convolutions.py",
+            "images, (left, columns - left, above, rows - above)",
+            "images, (columns - left, left, rows - above, above)",
             "tests/_backend/test_convolutions.py::test_gradients_are_those_of_float64",
             backend="torch",
         ),
