@@ -18,11 +18,11 @@ from jax import lax
 from jax import numpy as jnp
 from keras import ops
 
-# Bytes of patches that are multiplied at once. A block should stay in a core's cache.
-BLOCK_BYTES = 4e6
+# Bytes of images that are multiplied at once. A block should stay in a core's cache.
+BLOCK_BYTES = 2e6
 # Up to this number of channels, XLA leaves convolutions to slower code.
 FEW_CHANNELS = 16
-# Below this number of input channels, as in a first layer, patches are small.
+# Below this number of input channels, as in a first layer, single products are small.
 FEW_INPUTS = 8
 
 
@@ -149,7 +149,7 @@ def _filter_gradient(images, upstream, shape, strides, padding):
     """Gradient of filters, of each device's images by themselves."""
 
     def gradient(images, upstream):
-        return _patches_by_slopes(images, upstream, shape, strides, padding)
+        return _places_by_slopes(images, upstream, shape, strides, padding)
 
     distribution = keras.distribution.distribution()
     devices = distribution.device_mesh.devices.size if distribution else 1
@@ -161,40 +161,45 @@ def _filter_gradient(images, upstream, shape, strides, padding):
     return jnp.sum(jax.vmap(gradient)(images, upstream), 0)
 
 
-def _patches_by_slopes(images, upstream, shape, strides, padding):
-    """Gradient of filters: patches of the images times the slopes that they meet.
+def _places_by_slopes(images, upstream, shape, strides, padding):
+    """Gradient of filters: the places that an entry meets, times the slopes there.
 
-    Blocks of images go one after the other, so that the patches stay in the cache.
+    Blocks of images go one after the other, so that they stay in the cache.
     """
     n, rows, columns, outputs = upstream.shape
-    width = shape[0] * shape[1] * shape[2]
-    block = _block_size(n, rows * columns * width * images.dtype.itemsize)
+    height, width, channels, _ = shape
+    entries = jnp.stack(jnp.meshgrid(*map(jnp.arange, shape[:2]), indexing="ij"), -1)
+    last = (rows - 1) * strides[0] + 1, (columns - 1) * strides[1] + 1
+    has_few_inputs = channels < FEW_INPUTS
 
     def add_block(total, pair):
         images, slopes = pair
         images = jnp.pad(images, ((0, 0), *padding, (0, 0)))
-        last = (rows - 1) * strides[0] + 1, (columns - 1) * strides[1] + 1
-        patches = [
-            images[:, i : i + last[0] : strides[0], j : j + last[1] : strides[1]]
-            for i in range(shape[0])
-            for j in range(shape[1])
-        ]
-        patches = jnp.concatenate(patches, -1).reshape(-1, width)
         slopes = slopes.reshape(-1, outputs)
-        if shape[2] < FEW_INPUTS:
-            return total + patches.T @ slopes, None
         # Products are fast if the sum is over the last axis of the first matrix. The
         # barrier keeps XLA from undoing the transposition.
-        return total + (lax.optimization_barrier(slopes.T) @ patches).T, None
+        turned = lax.optimization_barrier(slopes.T)
 
+        def places(entry):
+            corner = (0, *entry, 0)
+            part = lax.dynamic_slice(images, corner, (len(images), *last, channels))
+            return part[:, :: strides[0], :: strides[1]].reshape(-1, channels)
+
+        if has_few_inputs:  # One product for all entries is faster.
+            met = jnp.concatenate([places(x) for x in entries.reshape(-1, 2)], -1)
+            return total + (met.T @ slopes).reshape(shape), None
+        product = lax.map(lambda entry: turned @ places(entry), entries.reshape(-1, 2))
+        return total + jnp.swapaxes(product, 1, 2).reshape(shape), None
+
+    together = height * width if has_few_inputs else 1
+    bytes_of_image = rows * columns * channels * together * images.dtype.itemsize
+    block = _block_size(n, bytes_of_image)
     whole = n - n % block
     blocks = (x[:whole].reshape(-1, block, *x.shape[1:]) for x in (images, upstream))
-    total, _ = lax.scan(
-        add_block, jnp.zeros((width, outputs), images.dtype), tuple(blocks)
-    )
+    total, _ = lax.scan(add_block, jnp.zeros(shape, images.dtype), tuple(blocks))
     if whole < n:
         total, _ = add_block(total, (images[whole:], upstream[whole:]))
-    return total.reshape(shape)
+    return total
 
 
 def _block_size(count, image_bytes):

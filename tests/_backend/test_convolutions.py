@@ -104,11 +104,8 @@ def test_gradients_are_those_of_float64(case, padding, monkeypatch):
     if BACKEND == "jax":  # Several blocks, and a rest.
         from keras_mvssl._backend import jax_convolutions
 
-        monkeypatch.setattr(
-            jax_convolutions,
-            "BLOCK_BYTES",
-            8 * w[..., 0].size * expected[0, ..., 0].size,
-        )
+        two_images = 8 * expected[0, ..., 0].size * channels[0]
+        monkeypatch.setattr(jax_convolutions, "BLOCK_BYTES", two_images)
 
     def of_images(x):
         return ops.sum(layer(x) * ops.convert_to_tensor(upstream, "float32"))
