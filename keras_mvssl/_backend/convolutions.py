@@ -13,13 +13,14 @@ def fast_convolutions(model, training=False):
     Results are the same, up to rounding. Layers get back what they had, so that saved
     and exported models are those of Keras alone.
 
-    - JAX on a CPU, in training: gradients as in `jax_convolutions`. XLA's own take up
-      to ten times as long as a matrix product of the same size (jaxlib 0.10.2).
+    - JAX on a CPU, in training: gradients as in `jax_convolutions`.
     - PyTorch: as in `torch_convolutions`, without copies of the images.
 
     Args:
         model: A `keras.Model` or layer, with convolutions at any depth. Covered are
-            `Conv2D` layers, channels last, without groups and dilation.
+            `Conv2D` layers, channels last, without groups and dilation. Layers that
+            compute their outputs again in the backward pass (`keras.RematScope`) are
+            not covered: on PyTorch that is after the context has ended.
         training: Whether gradients will be needed.
     """
     convolution = _own_convolution(training)
@@ -60,4 +61,5 @@ def _is_covered(layer):
         and layer.data_format == "channels_last"
         and layer.groups == 1
         and tuple(layer.dilation_rate) == (1, 1)
+        and layer._remat_mode is None
     )

@@ -1,10 +1,11 @@
 """Convolutions of JAX on a CPU, with gradients that are fast there.
 
-XLA computes most convolutions on a CPU at about the speed of matrix products. Some take
-up to ten times as long, depending on the processor: gradients of filters, gradients of
-the inputs of strided convolutions, and kernels that are larger than their image. Here
-they are written as matrix products and as convolutions of the fast kind. Results are
-the same, up to rounding.
+XLA computes most convolutions on a CPU at about the speed of matrix products. Others
+take several times as long: gradients of the inputs of strided convolutions, kernels
+that are larger than their image, and, on processors without AVX-512, gradients of
+filters (jaxlib 0.10.2). Here they are written as matrix products and as convolutions
+of the fast kind. Results are the same, up to rounding. Derivatives in forward mode
+(`jax.jvp`) are not offered.
 
 Images are `(N, h, w, C)`, filters `(kh, kw, C, O)`, both float32. Strides and padding
 are pairs for height and width; padding is `((before, after), (before, after))`.
@@ -38,12 +39,14 @@ def convolution(layer, inputs, kernel):
         inputs.shape[1:3], size, strides, layer.padding.upper()
     )
     padding = tuple((int(before), int(after)) for before, after in padding)
-    if min(_output_size(inputs.shape, size, strides, padding)) < 1:
+    output_size = _output_size(inputs.shape, size, strides, padding)
+    if min(output_size) < 1:
         return type(layer).convolution_op(layer, inputs, kernel)
     if size == (1, 1):
         inputs = inputs[:, :: strides[0], :: strides[1]]
         return jnp.tensordot(inputs, kernel[0, 0], 1)
-    if inputs.shape[1] * inputs.shape[2] < size[0] * size[1]:
+    places = inputs.shape[1] * inputs.shape[2] * output_size[0] * output_size[1]
+    if places <= 2 * size[0] * size[1]:
         return _multiply_by_matrix(inputs, kernel, strides, padding)
     return _convolve(inputs, kernel, strides, padding)
 
@@ -125,7 +128,8 @@ def _image_gradient(upstream, filters, shape, strides, padding):
         )
         part = filters[first_h :: strides[0], first_w :: strides[1]][::-1, ::-1]
         if 0 in part.shape:
-            slopes.append(jnp.zeros((len(upstream), *lengths, shape[-1])))
+            shape_of_phase = len(upstream), *lengths, shape[-1]
+            slopes.append(jnp.zeros(shape_of_phase, upstream.dtype))
             continue
         around = [
             (size - 1 - ahead, length + ahead - size_of_slopes)
@@ -168,7 +172,7 @@ def _places_by_slopes(images, upstream, shape, strides, padding):
     """
     n, rows, columns, outputs = upstream.shape
     height, width, channels, _ = shape
-    entries = jnp.stack(jnp.meshgrid(*map(jnp.arange, shape[:2]), indexing="ij"), -1)
+    entries = jnp.array(list(itertools.product(range(height), range(width))))
     last = (rows - 1) * strides[0] + 1, (columns - 1) * strides[1] + 1
     has_few_inputs = channels < FEW_INPUTS
 
@@ -176,20 +180,23 @@ def _places_by_slopes(images, upstream, shape, strides, padding):
         images, slopes = pair
         images = jnp.pad(images, ((0, 0), *padding, (0, 0)))
         slopes = slopes.reshape(-1, outputs)
+        if has_few_inputs:  # One product for all entries is faster.
+            met = [images[:, :, j : j + last[1] : strides[1]] for j in range(width)]
+            met = lax.optimization_barrier(jnp.concatenate(met, -1))
+            met = [met[:, i : i + last[0] : strides[0]] for i in range(height)]
+            met = jnp.concatenate(met, -1).reshape(-1, height * width * channels)
+            return total + (met.T @ slopes).reshape(shape), None
         # Products are fast if the sum is over the last axis of the first matrix. The
         # barrier keeps XLA from undoing the transposition.
         turned = lax.optimization_barrier(slopes.T)
 
-        def places(entry):
+        def product(entry):
             corner = (0, *entry, 0)
             part = lax.dynamic_slice(images, corner, (len(images), *last, channels))
-            return part[:, :: strides[0], :: strides[1]].reshape(-1, channels)
+            return turned @ part[:, :: strides[0], :: strides[1]].reshape(-1, channels)
 
-        if has_few_inputs:  # One product for all entries is faster.
-            met = jnp.concatenate([places(x) for x in entries.reshape(-1, 2)], -1)
-            return total + (met.T @ slopes).reshape(shape), None
-        product = lax.map(lambda entry: turned @ places(entry), entries.reshape(-1, 2))
-        return total + jnp.swapaxes(product, 1, 2).reshape(shape), None
+        products = lax.map(product, entries)
+        return total + jnp.swapaxes(products, 1, 2).reshape(shape), None
 
     together = height * width if has_few_inputs else 1
     bytes_of_image = rows * columns * channels * together * images.dtype.itemsize

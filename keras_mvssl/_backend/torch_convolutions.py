@@ -61,3 +61,7 @@ class _Transpose(torch.autograd.Function):
     @staticmethod
     def backward(context, gradient):
         return _Transpose.apply(gradient)
+
+    @staticmethod
+    def jvp(context, tangent):
+        return _Transpose.apply(tangent)

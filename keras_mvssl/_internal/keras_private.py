@@ -7,8 +7,10 @@
 # Name of the part, and the modules that use it.
 PRIVATE_PARTS = {
     "Model._flatten_layers": (
-        "_backend/normalization.py, _backend/random_state.py, distribution/exchange.py"
+        "_backend/convolutions.py, _backend/normalization.py, "
+        "_backend/random_state.py, distribution/exchange.py"
     ),
+    "Layer._remat_mode": "_backend/convolutions.py",
     "Layer._seed_generators": "_backend/random_state.py",
     "BatchNormalization._moments": "distribution/exchange.py",
     "BatchNormalization._reduction_axes": "distribution/exchange.py",

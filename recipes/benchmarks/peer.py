@@ -33,7 +33,8 @@ class Peer:
 
     def __call__(self, steps):
         """Run steps, and return their CPU-seconds and seconds."""
-        print(steps, file=self.process.stdin, flush=True)
+        if self.process.poll() is None:
+            print(steps, file=self.process.stdin, flush=True)
         answer = self.process.stdout.readline().split()
         if len(answer) != 2:
             raise RuntimeError("The step in PyTorch has ended, see its error above.")
@@ -45,13 +46,13 @@ class Peer:
         self.process.wait()
 
 
-def beside_peer(step, peer, views, rounds, least_seconds):
+def beside_peer(step, make_peer, views, rounds, least_seconds):
     """Time a step and the peer's in turn.
 
     Args:
         step: Function of a number of steps, which trains for an epoch before the one
             that it times if `epochs` is 2, and returns CPU-seconds and seconds.
-        peer: A `Peer`.
+        make_peer: Function that returns a `Peer`.
         views: Views of all images of a step, B·V.
         rounds: Number of timings of each.
         least_seconds: Seconds that a timing takes, about.
@@ -63,9 +64,11 @@ def beside_peer(step, peer, views, rounds, least_seconds):
     begin = time.perf_counter()
     step(1, epochs=1)
     first = time.perf_counter() - begin
+    peer = make_peer()
     peer(1)
     steps = max(2, round(2 * least_seconds / step(2)[1]))
     pairs = [(step(steps), peer(steps)) for _ in range(rounds)]
+    peer.close()
     row = {"first_step": first}
     for index, unit in enumerate(("cpu_second", "second")):
         ours = [steps * views / mine[index] for mine, _ in pairs]

@@ -203,12 +203,16 @@ def measure_beside_peer(backbone, batch_size, dim, views):
         0, 256, (batch_size, views, size, size, 3), dtype="uint8"
     )
     ready = ReadyViews(ops.convert_to_tensor(images))
-    peer = Peer(backbone, batch_size, views, size, dim)
     row = {"backbone": backbone, "batch_size": batch_size, "projector_dim": dim}
     step = whole_step(backbone, dim, None, ready)
     row["views"] = views
-    row |= beside_peer(step, peer, batch_size * views, ROUNDS.value, SECONDS.value)
-    peer.close()
+    row |= beside_peer(
+        step,
+        lambda: Peer(backbone, batch_size, views, size, dim),
+        batch_size * views,
+        ROUNDS.value,
+        SECONDS.value,
+    )
     return row
 
 
@@ -274,6 +278,9 @@ def main(argv):
             "`--batch_sizes` and `--projector_dims` need a number for each of "
             f"`--backbones`. Received: {lists}"
         )
+    on_cpu = mv.training.provenance()["device"] == "cpu"
+    if PEER.value and (PRECISION.value != "float32" or not on_cpu):
+        raise app.UsageError("`--peer` compares float32 on a CPU.")
     if PRECISION.value != "float32":
         keras.config.set_dtype_policy(f"mixed_{PRECISION.value}")
     measure_row, print_row = measure, print_shares

@@ -34,7 +34,7 @@ SIZES = [
     (7, 2, (16, 17), (3, 64), 5),
     (7, 3, (10, 8), (1, 1), 2),
 ]
-# Kernels that are larger than the image: "same" alone is possible.
+# Kernels that do not fit into the image: "same" alone is possible.
 SMALL = [
     (3, 1, (2, 2), (24, 5), 5),
     (3, 1, (1, 1), (4, 4), 3),
@@ -154,7 +154,6 @@ class Doubled(keras.layers.Conv2D):
         keras.layers.Conv2D(4, 3, dilation_rate=2),
         keras.layers.DepthwiseConv2D(3),
         keras.layers.Conv1D(4, 3),
-        keras.layers.Conv2D(4, 3, dtype="mixed_bfloat16"),
     ],
 )
 def test_what_is_not_covered_is_left_to_keras(layer):
@@ -162,16 +161,41 @@ def test_what_is_not_covered_is_left_to_keras(layer):
     x = np.random.default_rng(0).normal(size=shape).astype("float32")
     expected = layer(x)
     with _backend.fast_convolutions(layer, training=True):
+        assert "convolution_op" not in vars(layer)
         found = layer(x)
-    assert found.dtype == expected.dtype
-    one, other = (
-        ops.convert_to_numpy(ops.cast(y, "float32")) for y in (found, expected)
-    )
-    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, (found, expected)))
 
 
 @has_own
-def test_layers_get_back_what_they_had(monkeypatch):
+def test_mixed_precision():
+    """On PyTorch in bfloat16 as well, on JAX left to XLA."""
+    layer = layer_of(3, 2, (8, 16), "same", dtype="mixed_bfloat16")
+    x = np.random.default_rng(0).normal(size=(4, 7, 8, 8)).astype("float32")
+
+    def function(x):
+        outputs = layer(x)
+        assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
+        return ops.sum(ops.square(ops.cast(outputs, "float32")))
+
+    expected = helpers.value_and_gradient(function, x)
+    with _backend.fast_convolutions(layer, training=True):
+        found = helpers.value_and_gradient(function, x)
+    assert found[0] == pytest.approx(expected[0], rel=0.01)
+    tolerance = 0.02 * abs(expected[1]).max()
+    np.testing.assert_allclose(found[1], expected[1], atol=tolerance)
+
+
+@has_own
+def test_layers_that_are_computed_again_are_left_to_keras():
+    """PyTorch computes them in the backward pass, outside of the context."""
+    with keras.RematScope(mode="full"):
+        layer = layer_of(3, 1, (2, 3), "same")
+    with _backend.fast_convolutions(layer, training=True):
+        assert "convolution_op" not in vars(layer)
+
+
+@has_own
+def test_layers_get_back_what_they_had():
     """At any depth, when an error ends the call, and one scope within another."""
     block = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(8, 3)])
     inputs = keras.Input((4, 4, 3))
@@ -217,6 +241,21 @@ def test_training_uses_them(model, monkeypatch):
         if isinstance(layer, keras.layers.Conv2D)
     ]
     assert set(used) == set(names)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="Others gain nothing without gradients.")
+def test_features_use_them(monkeypatch):
+    used = []
+    own = convolutions._own_convolution(training=False)
+
+    def spy(layer, inputs, kernel):
+        used.append(layer)
+        return own(layer, inputs, kernel)
+
+    monkeypatch.setattr(convolutions, "_own_convolution", lambda training: spy)
+    images = np.zeros((3, 8, 8, 3), "uint8")
+    mv.evaluation.extract_features(helpers.small_encoder((8, 8, 3)), (images, [0] * 3))
+    assert used
 
 
 def no_convolution(training):

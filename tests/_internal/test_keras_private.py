@@ -105,6 +105,13 @@ def inner_iterations(tmp_path):
     assert int(optimizer.inner_optimizer._iterations) == 0
 
 
+def remat_mode(tmp_path):
+    with keras.RematScope(mode="full"):
+        layer = keras.layers.Dense(1)
+    assert layer._remat_mode is not None
+    assert keras.layers.Dense(1)._remat_mode is None
+
+
 def seed_generators(tmp_path):
     layer = keras.layers.Layer()
     layer.several = [keras.random.SeedGenerator(0)]
@@ -113,6 +120,7 @@ def seed_generators(tmp_path):
 
 
 TESTS = {
+    "Layer._remat_mode": remat_mode,
     "Layer._seed_generators": seed_generators,
     "Model._flatten_layers": flatten_layers,
     "BatchNormalization._moments": moments,
