@@ -185,7 +185,7 @@ def _places_by_slopes(images, upstream, shape, strides, padding):
             met = lax.optimization_barrier(jnp.concatenate(met, -1))
             met = [met[:, i : i + last[0] : strides[0]] for i in range(height)]
             met = jnp.concatenate(met, -1).reshape(-1, height * width * channels)
-            return total + (met.T @ slopes).reshape(shape), None
+            return total + met.T @ slopes, None
         # Products are fast if the sum is over the last axis of the first matrix. The
         # barrier keeps XLA from undoing the transposition.
         turned = lax.optimization_barrier(slopes.T)
@@ -195,18 +195,21 @@ def _places_by_slopes(images, upstream, shape, strides, padding):
             part = lax.dynamic_slice(images, corner, (len(images), *last, channels))
             return turned @ part[:, :: strides[0], :: strides[1]].reshape(-1, channels)
 
-        products = lax.map(product, entries)
-        return total + jnp.swapaxes(products, 1, 2).reshape(shape), None
+        return total + lax.map(product, entries), None
 
     together = height * width if has_few_inputs else 1
     bytes_of_image = rows * columns * channels * together * images.dtype.itemsize
     block = _block_size(n, bytes_of_image)
     whole = n - n % block
     blocks = (x[:whole].reshape(-1, block, *x.shape[1:]) for x in (images, upstream))
-    total, _ = lax.scan(add_block, jnp.zeros(shape, images.dtype), tuple(blocks))
+    if has_few_inputs:
+        total = jnp.zeros((height * width * channels, outputs), images.dtype)
+    else:
+        total = jnp.zeros((height * width, outputs, channels), images.dtype)
+    total, _ = lax.scan(add_block, total, tuple(blocks))
     if whole < n:
         total, _ = add_block(total, (images[whole:], upstream[whole:]))
-    return total
+    return (total if has_few_inputs else jnp.swapaxes(total, 1, 2)).reshape(shape)
 
 
 def _block_size(count, image_bytes):
