@@ -62,7 +62,7 @@ def versions():
 def processor_name():
     """Return the name of the processor, with the vectors that it can compute with.
 
-    Libraries choose their code by these: a step may take twice as long without AVX-512.
+    Libraries choose their code by these, so that steps may take other times.
     """
     try:
         described = pathlib.Path("/proc/cpuinfo").read_text("utf-8")

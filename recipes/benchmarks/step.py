@@ -138,8 +138,7 @@ def measure(backbone, batch_size, dim, views):
     images = rng.integers(0, 256, (4 * batch_size, size, size, 3), dtype="uint8")
     layer = mv.views.RandomViews(augmentation, views)
     ready = ops.cast(layer(images[:batch_size], step=0), "uint8")
-    flat = ops.reshape(ready, (-1, size, size, 3))
-    bare = bare_step(ENCODERS[backbone]((size, size, 3)), flat)
+    bare = bare_step(ENCODERS[backbone]((size, size, 3)), ready)
     ops.convert_to_numpy(bare())  # compiles
 
     def bare_times(steps):
@@ -204,10 +203,8 @@ def measure_beside_peer(backbone, batch_size, dim, views):
     )
     ready = ReadyViews(ops.convert_to_tensor(images))
     row = {"backbone": backbone, "batch_size": batch_size, "projector_dim": dim}
-    step = whole_step(backbone, dim, None, ready)
-    row["views"] = views
-    row |= beside_peer(
-        step,
+    row |= {"views": views} | beside_peer(
+        whole_step(backbone, dim, None, ready),
         lambda: Peer(backbone, batch_size, views, size, dim),
         batch_size * views,
         ROUNDS.value,

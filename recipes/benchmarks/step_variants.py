@@ -1,4 +1,4 @@
-"""Variants of a training step that leave more to Keras and to the backend."""
+"""An encoder alone, and steps that leave more to Keras and to the backend."""
 
 import keras
 from keras import ops
@@ -9,21 +9,26 @@ import keras_mvssl as mv
 def bare_step(encoder, views):
     """Return a function that runs the encoder on views forward and backward.
 
+    The encoder belongs to a compiled model, which computes some layers in its own way.
     The function returns the tensor that is computed last, to wait for.
     """
+    nothing = keras.Sequential([keras.Input(encoder.output_shape[1:])])
+    nothing.add(keras.layers.Identity())
+    model = mv.MultiViewModel(encoder, nothing)
+    model.compile()
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
         def loss(trainable, others, views):
-            features, others = encoder.stateless_call(
+            features, others = model.stateless_call(
                 trainable, others, views, training=True
             )
             return ops.sum(features), others
 
         step = jax.jit(jax.value_and_grad(loss, has_aux=True))
-        trainable = [x.value for x in encoder.trainable_variables]
-        others = [x.value for x in encoder.non_trainable_variables]
+        trainable = [x.value for x in model.trainable_variables]
+        others = [x.value for x in model.non_trainable_variables]
         return lambda: step(trainable, others, views)[1][0]
     if backend == "tensorflow":
         import tensorflow as tf
@@ -31,17 +36,14 @@ def bare_step(encoder, views):
         @tf.function
         def step():
             with tf.GradientTape() as tape:
-                value = ops.sum(encoder(views, training=True))
-            return tape.gradient(value, encoder.trainable_variables)
+                value = ops.sum(model(views, training=True))
+            return tape.gradient(value, model.trainable_variables)
 
         return lambda: step()[0]
-    # Compiling fuses the batch normalisation of the encoder, as in training.
-    projector = mv.models.Projector(encoder.output_shape[-1])
-    mv.MultiViewModel(encoder, projector).compile()
 
     def step():
         encoder.zero_grad()
-        ops.sum(encoder(views, training=True)).backward()
+        ops.sum(model(views, training=True)).backward()
         # The first layer's gradient comes last.
         return next(encoder.parameters()).grad
 
