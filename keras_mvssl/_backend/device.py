@@ -1,6 +1,7 @@
 """The device that the backend computes on, and the version of its package."""
 
 import contextlib
+import functools
 import importlib.metadata
 import pathlib
 import platform
@@ -64,10 +65,7 @@ def processor_name():
 
     Libraries choose their code by these, so that steps may take other times.
     """
-    try:
-        described = pathlib.Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        described = ""
+    described = _processor()
     name = re.search(r"^model name\s*: (.+)$", described, re.MULTILINE)
     name = name[1].strip() if name else platform.processor() or platform.machine()
     vectors = {"avx512f": "AVX-512", "avx2": "AVX2"}
@@ -75,3 +73,17 @@ def processor_name():
         if re.search(rf"\b{flag}\b", described):
             return f"{name}, {vector}"
     return name
+
+
+def has_avx512():
+    """Whether the processor is known to have AVX-512, which is only on Linux."""
+    return re.search(r"\bavx512f\b", _processor()) is not None
+
+
+@functools.cache
+def _processor():
+    """Return what Linux says of the processors, else an empty string."""
+    try:
+        return pathlib.Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return ""

@@ -19,6 +19,8 @@ from jax import lax
 from jax import numpy as jnp
 from keras import ops
 
+from keras_mvssl._backend.device import has_avx512
+
 # Bytes of images that are multiplied at once. A block should stay in a core's cache.
 BLOCK_BYTES = 2e6
 # Up to this number of channels, XLA leaves convolutions to slower code.
@@ -112,45 +114,54 @@ _convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
 def _image_gradient(upstream, filters, shape, strides, padding):
-    """Gradient of images at strides, by one convolution for each phase of the strides.
+    """Gradient of images at strides, by one convolution at stride 1.
 
-    At stride 2, an image has four kinds of places, in even and odd rows and columns,
-    and each kind meets its own part of the filters.
+    At stride 2, each place of the slopes stands for a square of two rows and columns of
+    the image. The convolution gives all places of a square as channels, each by its own
+    part of the filters.
     """
-    lengths = [-(-n // stride) for n, stride in zip(shape[1:3], strides, strict=True)]
-    slopes = []
-    for phases in itertools.product(*map(range, strides)):
-        # A place meets every stride-th entry of the filter from `first` on. The last of
-        # them stands at the first slope before its window has moved `ahead` times.
-        (ahead_h, first_h), (ahead_w, first_w) = (
-            divmod(phase + before, stride)
-            for phase, (before, _), stride in zip(phases, padding, strides, strict=True)
-        )
-        part = filters[first_h :: strides[0], first_w :: strides[1]][::-1, ::-1]
-        if 0 in part.shape:
-            shape_of_phase = len(upstream), *lengths, shape[-1]
-            slopes.append(jnp.zeros(shape_of_phase, upstream.dtype))
-            continue
-        around = [
-            (size - 1 - ahead, length + ahead - size_of_slopes)
-            for size, ahead, length, size_of_slopes in zip(
-                part.shape,
-                (ahead_h, ahead_w),
-                lengths,
-                upstream.shape[1:3],
-                strict=False,
-            )
-        ]
-        part = jnp.swapaxes(part, 2, 3)
-        slopes.append(_convolve_by_xla(upstream, part, (1, 1), around))
-    slope = jnp.stack(slopes, 3).reshape(-1, *lengths, *strides, shape[-1])
+    lengths, around_filters, around_slopes = [], [], []
+    for length, size, stride, (before, _), slopes in zip(
+        shape[1:3],
+        filters.shape[:2],
+        strides,
+        padding,
+        upstream.shape[1:3],
+        strict=True,
+    ):
+        # A square meets the slopes from `first` to `last`, counted from its own.
+        first = (before + stride - size) // stride
+        last = (before + stride - 1) // stride
+        front = last * stride - before
+        back = (last - first + 1) * stride - front - size
+        squares = -(-length // stride)
+        lengths.append(squares)
+        around_filters.append((front, back))
+        around_slopes.append((-first, squares + last - slopes))
+    parts = jnp.pad(filters, [*around_filters, (0, 0), (0, 0)])
+    channels, outputs = filters.shape[2:]
+    rows, columns = (
+        length // stride for length, stride in zip(parts.shape, strides, strict=False)
+    )
+    parts = parts.reshape(rows, strides[0], columns, strides[1], channels, outputs)
+    parts = jnp.transpose(parts[::-1, :, ::-1], (0, 2, 5, 1, 3, 4))
+    parts = parts.reshape(rows, columns, outputs, -1)
+    slope = _convolve_by_xla(upstream, parts, (1, 1), around_slopes)
+    slope = slope.reshape(-1, *lengths, *strides, channels)
     slope = jnp.transpose(slope, (0, 1, 3, 2, 4, 5))  # (N, h / s, s, w / s, s, C)
     whole = [length * stride for length, stride in zip(lengths, strides, strict=True)]
-    return slope.reshape(-1, *whole, shape[-1])[:, : shape[1], : shape[2]]
+    return slope.reshape(-1, *whole, channels)[:, : shape[1], : shape[2]]
 
 
 def _filter_gradient(images, upstream, shape, strides, padding):
     """Gradient of filters, of each device's images by themselves."""
+    if has_avx512():
+        transposed = jax.linear_transpose(
+            lambda filters: _convolve_by_xla(images, filters, strides, padding),
+            jax.ShapeDtypeStruct(shape, images.dtype),
+        )
+        (slope,) = transposed(upstream)
+        return slope
 
     def gradient(images, upstream):
         return _places_by_slopes(images, upstream, shape, strides, padding)
