@@ -1,5 +1,6 @@
 """Functions that depend on the backend, on a single device."""
 
+from keras_mvssl._backend.compiled import keep_compiled
 from keras_mvssl._backend.convolutions import fast_convolutions
 from keras_mvssl._backend.device import device_name
 from keras_mvssl._backend.device import has_accelerator
@@ -23,6 +24,7 @@ __all__ = [
     "fast_convolutions",
     "fuse_batch_normalization",
     "has_accelerator",
+    "keep_compiled",
     "keep_freed_memory",
     "matmul",
     "peak_memory",

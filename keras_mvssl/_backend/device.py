@@ -1,7 +1,6 @@
 """The device that the backend computes on, and the version of its package."""
 
 import contextlib
-import functools
 import importlib.metadata
 import pathlib
 import platform
@@ -80,7 +79,12 @@ def has_avx512():
     return re.search(r"\bavx512f\b", _processor()) is not None
 
 
-@functools.cache
+def processor_features():
+    """Return a text that is the same for processors that run the same machine code."""
+    found = re.search(r"^(flags|Features)\s*: .+$", _processor(), re.MULTILINE)
+    return f"{platform.machine()} {found[0] if found else platform.processor()}"
+
+
 def _processor():
     """Return what Linux says of the processors, else an empty string."""
     try:

@@ -13,6 +13,7 @@ from typing import Any
 from absl import app
 from absl import flags
 
+from keras_mvssl import _backend
 from keras_mvssl.training.fields import GROUPS
 from keras_mvssl.training.fields import kinds_of
 from keras_mvssl.training.recipe import Recipe
@@ -26,6 +27,11 @@ HELP_FLAG = re.compile(r"--?(help|helpshort|h|\?)(=true)?")
 
 def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -> None:
     """Run a recipe from the command line, with flags for its settings.
+
+    On JAX, compiled steps are kept below `XDG_CACHE_HOME` or `~/.cache`, in
+    `keras_mvssl/jax`, so that the next start takes less time. JAX's own settings win:
+    `JAX_COMPILATION_CACHE_DIR` names another folder, and
+    `JAX_ENABLE_COMPILATION_CACHE=false` switches this off.
 
     Args:
         recipe: A `Recipe`, whose values are the defaults.
@@ -53,6 +59,9 @@ def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -
         new = dataclasses.replace(recipe, **given)
         new.check()
         new = tuned(new, table, keep=given)
+        kept_in = _backend.keep_compiled()
+        if kept_in:
+            print(f"JAX keeps what it compiles in {kept_in}, for the next start.")
         run(new, workdir or _new_workdir(), resume)
 
     def parse(argv):
