@@ -1,10 +1,10 @@
 """Convolutions of JAX on a CPU, with gradients that are fast there.
 
 XLA computes most convolutions on a CPU at about the speed of matrix products. Others
-take several times as long: gradients of the inputs of strided convolutions, kernels
-that are larger than their image, and, on processors without AVX-512, gradients of
-filters (jaxlib 0.10.2). Here they are written as matrix products and as convolutions
-of the fast kind. Results are the same, up to rounding. Derivatives in forward mode
+take several times as long: gradients of strided convolutions of few channels, kernels
+that are larger than their image, and, on processors without AVX-512, all gradients of
+filters (jaxlib 0.10.2). Here they are written as matrix products and as convolutions of
+the fast kind. Results are the same, up to rounding. Derivatives in forward mode
 (`jax.jvp`) are not offered.
 
 Images are `(N, h, w, C)`, filters `(kh, kw, C, O)`, both float32. Strides and padding
@@ -94,19 +94,28 @@ def _convolve_forward(images, filters, strides, padding):
 
 def _convolve_backward(strides, padding, saved, upstream):
     images, filters = saved
-    is_slow = (
-        max(filters.shape[2:]) <= FEW_CHANNELS
-        or upstream.shape[1] < filters.shape[0]
-        or upstream.shape[2] < filters.shape[1]
+    is_strided = strides != (1, 1)
+    has_few = max(filters.shape[2:]) <= FEW_CHANNELS
+    is_small = upstream.shape[1] < filters.shape[0] or (
+        upstream.shape[2] < filters.shape[1]
     )
-    if strides != (1, 1) and is_slow:
+    if is_strided and (has_few or is_small):
         slope = _image_gradient(upstream, filters, images.shape, strides, padding)
     else:
         transposed = jax.linear_transpose(
             lambda images: _convolve_by_xla(images, filters, strides, padding), images
         )
         (slope,) = transposed(upstream)
-    return slope, _filter_gradient(images, upstream, filters.shape, strides, padding)
+    if has_avx512() and not (is_strided and has_few):
+        transposed = jax.linear_transpose(
+            lambda filters: _convolve_by_xla(images, filters, strides, padding), filters
+        )
+        (filter_slope,) = transposed(upstream)
+    else:
+        filter_slope = _filter_gradient(
+            images, upstream, filters.shape, strides, padding
+        )
+    return slope, filter_slope
 
 
 _convolve = jax.custom_vjp(_convolve_by_xla, nondiff_argnums=(2, 3))
@@ -155,13 +164,6 @@ def _image_gradient(upstream, filters, shape, strides, padding):
 
 def _filter_gradient(images, upstream, shape, strides, padding):
     """Gradient of filters, of each device's images by themselves."""
-    if has_avx512():
-        transposed = jax.linear_transpose(
-            lambda filters: _convolve_by_xla(images, filters, strides, padding),
-            jax.ShapeDtypeStruct(shape, images.dtype),
-        )
-        (slope,) = transposed(upstream)
-        return slope
 
     def gradient(images, upstream):
         return _places_by_slopes(images, upstream, shape, strides, padding)
