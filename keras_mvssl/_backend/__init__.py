@@ -2,6 +2,7 @@
 
 from keras_mvssl._backend.compiled import keep_compiled
 from keras_mvssl._backend.convolutions import fast_convolutions
+from keras_mvssl._backend.convolutions import lay_out_filters
 from keras_mvssl._backend.device import device_name
 from keras_mvssl._backend.device import has_accelerator
 from keras_mvssl._backend.device import processor_name
@@ -26,6 +27,7 @@ __all__ = [
     "has_accelerator",
     "keep_compiled",
     "keep_freed_memory",
+    "lay_out_filters",
     "matmul",
     "peak_memory",
     "processor_name",

@@ -38,6 +38,24 @@ def fast_convolutions(model, training=False):
             layer.__dict__.pop("convolution_op", None)
 
 
+def lay_out_filters(model):
+    """Lay out the filters of a compiled model as convolutions of PyTorch take them.
+
+    The order in memory stays with the variables, but no shape and no value changes. On
+    other backends nothing happens.
+    """
+    if keras.backend.backend() != "torch":
+        return
+    from keras_mvssl._backend import torch_convolutions
+
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    layers = [layer for layer in model._flatten_layers() if _is_covered(layer)]
+    kernels = [x.kernel for x in layers if x.built and tuple(x.kernel_size) != (1, 1)]
+    kernels = [kernel for kernel in kernels if isinstance(kernel, keras.Variable)]
+    torch_convolutions.lay_out(kernels, model.optimizer.variables)
+
+
 def _own_convolution(training):
     if keras.backend.backend() == "torch":
         from keras_mvssl._backend import torch_convolutions

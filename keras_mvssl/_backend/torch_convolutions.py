@@ -34,11 +34,30 @@ def convolution(layer, inputs, kernel):
             (above, left), (rows, columns) = padding, around
             images = functional.pad(images, (left, columns - left, above, rows - above))
             padding = (0, 0)
-    # In channels-last memory, filters are (O, height, width, C).
-    turned = _Transpose.apply(kernel.reshape(-1, filters))
-    turned = turned.reshape(filters, height, width, channels).permute(0, 3, 1, 2)
+    turned = kernel.permute(3, 2, 0, 1)
+    if not turned.is_contiguous(memory_format=torch.channels_last):
+        turned = _Transpose.apply(kernel.reshape(-1, filters))
+        turned = turned.reshape(filters, height, width, channels).permute(0, 3, 1, 2)
     outputs = functional.conv2d(images, turned, None, strides, padding)
     return outputs.permute(0, 2, 3, 1)
+
+
+def lay_out(kernels, others):
+    """Put filters into the memory order that convolutions take without a copy.
+
+    In channels-last memory, filters are (O, height, width, C). Shapes and values stay.
+
+    Args:
+        kernels: Variables of filters, `(height, width, C, O)`.
+        others: Variables of the optimizer. Those of the shape of filters follow: an
+            update of tensors in different orders is slow.
+    """
+    shapes = {tuple(kernel.shape) for kernel in kernels}
+    for variable in (*kernels, *others):
+        if tuple(variable.shape) in shapes:
+            tensor = variable.value
+            turned = tensor.data.permute(3, 0, 1, 2).contiguous()
+            tensor.data = turned.permute(1, 2, 3, 0)
 
 
 class _Transpose(torch.autograd.Function):

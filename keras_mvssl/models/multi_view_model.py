@@ -247,6 +247,7 @@ class MultiViewModel(keras.Model):
             if held_out is validation and hasattr(validation, "shape"):
                 kwargs["validation_data"] = (validation, None)
         distribution.copy_from_first_process(self)
+        _backend.lay_out_filters(self)
         return super().fit(
             x,
             y,

@@ -283,7 +283,9 @@ def test_training_computes_the_same(monkeypatch):
         encoder = models.TinyResNet((12, 10, 3), width=8)
         model = mv.MultiViewModel(encoder, models.Projector(64, dim=8))
         helpers.set_numbered_weights(model)
-        model.compile(optimizer=keras.optimizers.SGD(0.01))
+        # Of the losses, the one that amplifies rounding least.
+        loss = mv.losses.BarlowTwins(pairing="all")
+        model.compile(optimizer=keras.optimizers.SGD(0.01), loss=loss)
         with monkeypatch.context() as patched:
             if not is_own:
                 patched.setattr(convolutions, "_own_convolution", no_convolution)
@@ -297,3 +299,37 @@ def test_training_computes_the_same(monkeypatch):
         assert ours[0] == pytest.approx(theirs[0], rel=1e-6)
         assert ours == pytest.approx(theirs, rel=1e-4)
         assert ours[-1] < 0.99 * ours[0]
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="Only PyTorch has memory formats.")
+@pytest.mark.parametrize("accumulate", [None, 2])
+def test_filters_lie_as_pytorch_takes_them(accumulate, monkeypatch):
+    """With what the optimizer keeps of them, and with the same weights in the end."""
+    import torch
+
+    views = np.random.default_rng(0).integers(0, 256, (8, 2, 12, 12, 3), "uint8")
+    weights = []
+    for is_laid_out in (False, True):
+        encoder = models.TinyResNet((12, 12, 3), width=8)
+        model = mv.MultiViewModel(encoder, models.Projector(64, dim=4))
+        helpers.set_numbered_weights(model)
+        optimizer = keras.optimizers.AdamW(1e-3, gradient_accumulation_steps=accumulate)
+        model.compile(optimizer=optimizer)
+        with monkeypatch.context() as patched:
+            if not is_laid_out:
+                patched.setattr(_backend, "lay_out_filters", lambda model: None)
+            model.fit(views, batch_size=4, epochs=3, verbose=0, shuffle=False)
+        kernels = [
+            x.value.permute(3, 2, 0, 1)
+            for x in (*model.trainable_variables, *model.optimizer.variables)
+            if len(x.shape) == 4 and x.shape[0] > 1
+        ]
+        # A stem and 8 more, two moments of each, and gradients.
+        assert len(kernels) == 9 * (3 + (accumulate is not None))
+        for kernel in kernels:
+            memory = torch.channels_last if is_laid_out else torch.contiguous_format
+            assert is_laid_out == kernel.is_contiguous(memory_format=memory)
+        weights.append([*helpers.weights_of(model), *model.optimizer.variables])
+    for one, other in zip(*weights, strict=True):
+        one, other = map(ops.convert_to_numpy, (one, other))
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
