@@ -20,7 +20,8 @@ image. The loss has two terms:
 - *redundancy*: different features of the mean view do not correlate: Σ_{i≠j}(⟨z̄ᵢ, z̄ⱼ⟩/B)².
 
 β is the weight of the redundancy. No pairs of views are formed, so the cost grows in proportion
-to V. (With V = 2, the two views are compared with each other, as in the original Barlow Twins.)
+to V. The formula is the same for every V, 2 included. The original Barlow Twins, and the authors
+with 2 views, compare pairs of views instead: `pairing="all"`.
 
 The logs show both terms per feature, so that they can be compared across projectors: the sum over D
 features is divided by D, and the sum over pairs of features by D(D−1).
@@ -97,9 +98,8 @@ for dim, a, b in zip(dims, fixed, followed):
 
 The second claim: more views of each image give a better estimate of the mean view, so fewer steps,
 epochs or images reach the same accuracy. Each view costs a forward and a backward pass. The code
-below therefore compares numbers of views at equal steps, and at equal numbers of views seen. (At 2
-views the formula differs too: it compares the pair, not each view with the mean. The experiment
-does not separate the two effects.)
+below therefore compares numbers of views at equal steps, and at equal numbers of views seen. The
+formula is the same for each number.
 """
 
 counts = (2, 4, 8)
@@ -155,9 +155,10 @@ The results of the paper on CIFAR-10, STL-10 and ImageNet-100 take far longer tr
 
 All losses take any number of views.
 
-- `losses.BarlowTwins` uses the authors' formula by default (`pairing="mean"`), so their values of β
-  mean the same here. `pairing="all"` compares all pairs of views, instead of each view with the
-  mean view. With `standardization="per_view"` and V = 2, it is the original Barlow Twins.
+- `losses.BarlowTwins` uses the authors' formula for more than 2 views by default (`pairing="mean"`),
+  so these values of β mean the same here. `pairing="all"` compares all pairs of views, instead of
+  each view with the mean view, as the authors do with 2 views. With `standardization="per_view"`
+  and V = 2, it is the original Barlow Twins.
 - `losses.VICReg` equals the code that the authors of VICReg published, at V = 2.
 - `losses.ReformulatedSSL` is the objective of the paper's theory: the eigenfunctions of the
   augmentation kernel minimise it.

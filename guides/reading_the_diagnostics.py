@@ -76,8 +76,7 @@ for name, (logs, _) in runs.items():
 After three epochs with TensorFlow on a CPU, the two runs (β = 4/64 and β = 0) gave: loss 20.0 and
 0.6, probe 39.7 % and 28.1 %, effective rank of the projections 17.7 and 1.1. β = 0 has the lower
 loss and the worse features: *never compare losses of different β, D or V.* The two terms are
-logged per feature, and can be compared across β and D. With V = 2 they mean something else,
-because pairs of views are compared.
+logged per feature, and can be compared across β and D.
 
 ## The spectrum
 """

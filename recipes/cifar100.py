@@ -29,7 +29,7 @@ RECIPE = Recipe(
 
 # Settings by number of views: β by features of the projector, as in `cifar10.py`.
 VIEWS = {
-    2: dict(beta={256: 0.02, 8192: 0.0008}),
+    2: dict(beta={256: 0.01, 8192: 0.0004}),
     4: dict(beta={256: 0.01, 8192: 0.0004}),
     8: dict(beta={256: 0.01, 8192: 0.0004}),
 }

@@ -2,13 +2,17 @@
 
 # Increased by one whenever the same settings would give other views, another order,
 # subset, pixels, default loss or network.
-STREAM_VERSION = 3
+STREAM_VERSION = 4
 # What each version changed, from version 2 on: {version: text for the error message}.
 CHANGES: dict[int, str] = {
     2: "`RandomViews` draws other numbers, the same ones on each backend",
     3: (
         "encoders pad strided layers by one rule for all sizes, which changes their "
         "numbers for sizes that are odd at some stage"
+    ),
+    4: (
+        "Barlow Twins compares with the mean view at 2 views too, unless "
+        "`pairing='all'` is set, and subsets are drawn without labels"
     ),
 }
 

@@ -27,6 +27,7 @@ def load(
     seed: int = 0,
     image_size: int | None = None,
     on_bad_image: BadImagePolicy = "error",
+    balanced: bool = False,
 ) -> Splits:
     """Load a data set by its name.
 
@@ -53,8 +54,7 @@ def load(
         data_dir: The folder of TFDS data (default: the folder that TFDS uses), or the
             folder of ImageNet.
         fraction: Share of the pretraining images to keep, in (0, 1]. The subset is
-            seeded and, where there are labels, keeps the same share of each class.
-            Probes still use all labelled images.
+            seeded. Probes still use all labelled images.
         seed: int. Seed of the subset, and of the fifth of a folder that becomes the
             test set.
         image_size: Optional int, for folders and TFDS. Images are resized (shorter
@@ -65,6 +65,9 @@ def load(
             `Splits.bad_images`. If a data set is too large for memory, a file may turn
             out to be unreadable only when it is decoded; with `"skip"`, the next image
             of its folder then takes its place.
+        balanced: Whether a fraction keeps the same share of each class. It then depends
+            on labels, which pretraining without labels does not have. The authors of
+            the paper balance their fractions of ImageNet, and no others.
 
     Returns:
         `Splits`.
@@ -73,7 +76,7 @@ def load(
         ValueError: If the name does not exist (the message suggests similar names),
             `fraction` is outside (0, 1], a folder is empty, an image cannot be read
             (the message holds its path), images differ in size, or pixels are outside
-            [0, 255].
+            [0, 255], or a fraction is to be balanced where images have no labels.
 
     Example:
     ```python
@@ -121,8 +124,16 @@ def load(
         splits, labels = imagenet100.load(data_dir, seed, image_size, on_bad_image)
     else:
         splits, labels = tfds.load(name, data_dir, image_size)
+    if fraction == 1:
+        return splits
+    classes = labels() if balanced else None
+    if balanced and classes is None:
+        raise ValueError(
+            "`balanced` needs labels of all images for pretraining, which "
+            f"{splits.name} does not have. Received: balanced={balanced}"
+        )
     return dataclasses.replace(
-        splits, pretrain=subset(splits.pretrain, labels, fraction, seed)
+        splits, pretrain=subset(splits.pretrain, classes, fraction, seed)
     )
 
 

@@ -109,20 +109,16 @@ def subset(pretrain, labels, fraction, seed):
 
     Args:
         pretrain: An array or a `tf.data.Dataset` of images.
-        labels: A function without arguments that returns the labels, or None. The
-            function is called only if labels are needed, because some data sets must
-            be read to find their labels.
+        labels: `(N,)` ints, to keep the same share of each class, or None.
         fraction: Share of the images to keep, in (0, 1].
         seed: int. Seed of the subset.
     """
-    if fraction == 1:
-        return pretrain
     if isinstance(pretrain, np.ndarray):
-        return pretrain[subset_indices(len(pretrain), labels(), fraction, seed)]
+        return pretrain[subset_indices(len(pretrain), labels, fraction, seed)]
     tf = _backend.tensorflow_for_data()
     count = int(pretrain.cardinality())
     kept = np.zeros(count, bool)
-    kept[subset_indices(count, labels(), fraction, seed)] = True
+    kept[subset_indices(count, labels, fraction, seed)] = True
     kept_count, kept = int(kept.sum()), tf.constant(kept)
     chosen = pretrain.enumerate().filter(lambda i, image: kept[i])
     chosen = chosen.map(lambda i, image: image)

@@ -26,11 +26,11 @@ class BarlowTwins(MultiViewLoss):
     Features are first standardised to mean 0 and variance 1 over the batch. With
     z̄ the mean over the views of an image and C^{ab} = zᵃᵀ zᵇ / B:
 
-    - `pairing="mean"` compares each view with the mean view, as the authors' code does,
-      so that their published values of β have the same meaning here. For V > 2, the
-      loss is (1/V) Σₐ Σᵢ (1 - ⟨zᵃᵢ, z̄ᵢ⟩/B)² + β Σ_{i≠j} (⟨z̄ᵢ, z̄ⱼ⟩/B)². For V = 2, the
-      loss is that of `pairing="all"`. The invariance is about ((V-1)/V)² times that of
-      all pairs, since the mean view contains the view itself.
+    - `pairing="mean"` compares each view with the mean view:
+      (1/V) Σₐ Σᵢ (1 - ⟨zᵃᵢ, z̄ᵢ⟩/B)² + β Σ_{i≠j} (⟨z̄ᵢ, z̄ⱼ⟩/B)², for every V >= 2. The
+      authors' code has this for V > 2, so that their values of β have the same meaning
+      here; for V = 2 it takes all pairs. The invariance is about ((V-1)/V)² times that
+      of all pairs, a quarter at V = 2, since the mean view contains the view itself.
     - `pairing="all"` is the mean over the V(V-1) ordered pairs of views of
       Σᵢ (1 - C^{ab}ᵢᵢ)² + β Σ_{i≠j} (C^{ab}ᵢⱼ)². At V = 2 with
       `standardization="per_view"`, this is the original Barlow Twins loss.
@@ -43,7 +43,7 @@ class BarlowTwins(MultiViewLoss):
         beta: Weight of the redundancy, finite and at least 0, or `"auto"` for 4/D. The
             paper has β = O(1/D); the constant 4 is near the authors' tuned values for
             CIFAR-10 (median of β·D: 3.8).
-        pairing: `"mean"` or `"all"`.
+        pairing: `"mean"` or `"all"`. The authors' runs of 2 views have `"all"`.
         standardization: `"joint"`, over all B·V rows (the authors' code), or
             `"per_view"`, over the B rows of each view (the original Barlow Twins).
         l2_normalize: Whether to first divide each projection by its norm and multiply
@@ -121,8 +121,7 @@ class BarlowTwins(MultiViewLoss):
             features, and a sum over D(D-1) ordered pairs of features.
         """
         z = self._prepare_rows(projections)
-        all_pairs = self.pairing == "all" or z.shape[1] == 2
-        if all_pairs:
+        if self.pairing == "all":
             compare = correlations.pairwise_terms
         else:
             compare = correlations.mean_view_terms

@@ -19,7 +19,11 @@ BACKBONES = {
     "resnet18": models.ResNet18,
     "resnet50": models.ResNet50,
 }
-OPTIMIZERS = {"adamw": keras.optimizers.AdamW, "lars": optimizers.LARS}
+OPTIMIZERS = {
+    "adamw": keras.optimizers.AdamW,
+    "adam": keras.optimizers.Adam,
+    "lars": optimizers.LARS,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,9 +108,12 @@ def compile_model(model, recipe, steps_per_epoch):
     """Compile a model with the loss, optimizer and learning rates of a recipe."""
     total = steps_per_epoch * recipe.epochs
     warmup = min(round(steps_per_epoch * recipe.warmup_epochs), total - 1)
+    rate = recipe.learning_rate
+    if recipe.schedule == "cosine":
+        rate = optimizers.warmup_cosine(rate, total, warmup)
     make = OPTIMIZERS[recipe.optimizer]
     optimizer = make(
-        optimizers.warmup_cosine(recipe.learning_rate, total, warmup),
+        rate,
         weight_decay=recipe.weight_decay,
         gradient_accumulation_steps=recipe.accumulate
         if recipe.accumulate > 1
@@ -134,6 +141,7 @@ def _load(recipe):
         recipe.seed,
         recipe.image_size,
         recipe.on_bad_image,
+        recipe.balanced,
     )
 
 

@@ -19,13 +19,21 @@ from keras_mvssl.training.fields import kinds_of
 from keras_mvssl.training.recipe import Recipe
 from keras_mvssl.training.resume import Resume
 from keras_mvssl.training.run import run
+from keras_mvssl.training.view_table import names_in
 from keras_mvssl.training.view_table import tuned
 
 # Spellings of a request for help; `--helpfull` is left to absl.
 HELP_FLAG = re.compile(r"--?(help|helpshort|h|\?)(=true)?")
 
 
-def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -> None:
+ViewTable = Mapping[int, Mapping[str, Any]]
+
+
+def main(
+    recipe: Recipe,
+    table: ViewTable | None = None,
+    authors: tuple[Recipe, ViewTable] | None = None,
+) -> None:
     """Run a recipe from the command line, with flags for its settings.
 
     On JAX, compiled steps are kept below `XDG_CACHE_HOME` or `~/.cache`, in
@@ -37,6 +45,8 @@ def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -
         recipe: A `Recipe`, whose values are the defaults.
         table: Settings that go with numbers of views, for `tuned`. Those given on the
             command line win over them.
+        authors: Optional recipe and table of the paper's authors, which the flag
+            `--settings=authors` chooses.
 
     Example:
     ```python
@@ -45,8 +55,18 @@ def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -
         keras_mvssl.training.main(RECIPE)
     ```
     """
-    table = table or {}
-    groups = define_flags(recipe, {name for row in table.values() for name in row})
+    choices = {"ours": (recipe, table or {})}
+    groups = define_flags(recipe, names_in(table or {}))
+    if authors is not None:
+        choices["authors"] = authors
+        groups["optimisation"].insert(0, "settings")
+        flags.DEFINE_enum(
+            "settings",
+            "ours",
+            list(choices),
+            "Defaults of this recipe, or those of the paper's authors. Default: ours.",
+            module_name=sys.argv[0],
+        )
     groups["where"] = ["workdir", "resume", *groups["where"]]
     names = [name for group in groups.values() for name in group]
 
@@ -55,10 +75,11 @@ def main(recipe: Recipe, table: Mapping[int, Mapping[str, Any]] | None = None) -
             raise app.UsageError(f"These are not flags: {argv[1:]}")
         values = {name: flags.FLAGS[name].value for name in names}
         workdir, resume = values.pop("workdir"), values.pop("resume")
+        base, rows = choices[values.pop("settings", "ours")]
         given = {name: value for name, value in values.items() if value is not None}
-        new = dataclasses.replace(recipe, **given)
+        new = dataclasses.replace(base, **given)
         new.check()
-        new = tuned(new, table, keep=given)
+        new = tuned(new, rows, keep=given)
         kept_in = _backend.keep_compiled()
         if kept_in:
             print(f"JAX keeps what it compiles in {kept_in}, for the next start.")

@@ -20,7 +20,10 @@ LOSSES = {
     "reformulated": losses.ReformulatedSSL,
 }
 # Settings of the loss that some losses do not have.
-_UNUSED = {"vicreg": ("beta", "pairing"), "reformulated": ("pairing",)}
+_UNUSED = {
+    "vicreg": ("beta", "pairing", "l2_normalize"),
+    "reformulated": ("pairing", "l2_normalize"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,9 @@ class Recipe:
         "data",
     )
     fraction: float = setting("Share of the images to pretrain on.", 1.0, "data")
+    balanced: bool = setting(
+        "Whether a fraction keeps the same share of each class. No flag.", False
+    )
     on_bad_image: BadImagePolicy = setting(
         "What to do with an image of a folder that cannot be read: `error` stops, "
         "`skip` lists it in `bad_images.txt`.",
@@ -107,9 +113,14 @@ class Recipe:
     )
     pairing: Pairing | None = setting(
         "Views that Barlow Twins compares: `mean` (each with the mean of all), which "
-        "None means too, or `all` pairs.",
+        "None means too, or `all` pairs, as the authors do with 2 views.",
         None,
         "loss",
+    )
+    l2_normalize: bool = setting(
+        "Whether Barlow Twins divides each projection by its norm, as the authors' "
+        "code does. No flag.",
+        False,
     )
     epochs: int = setting("Passes over the images.", 100, "optimisation", least=1)
     steps_per_epoch: int | None = setting(
@@ -123,11 +134,16 @@ class Recipe:
         "optimisation",
         least=1,
     )
-    optimizer: Literal["adamw", "lars"] = setting(
-        "Optimizer; `lars` is for batches of thousands, and wants a learning rate some "
-        "hundred times as large.",
+    optimizer: Literal["adamw", "adam", "lars"] = setting(
+        "Optimizer; `adam` decays biases too; `lars` is for batches of thousands, and "
+        "wants a learning rate some hundred times as large.",
         "adamw",
         "optimisation",
+    )
+    schedule: Literal["cosine", "constant"] = setting(
+        "What the learning rate does: warm up and decay to 0 by a cosine, or stay. "
+        "No flag.",
+        "cosine",
     )
     learning_rate: float = setting(
         "Learning rate at its peak; cosine decay to 0 follows.",
@@ -178,6 +194,7 @@ class Recipe:
     def make_loss(self) -> keras.losses.Loss:
         """Make the loss that the settings describe."""
         given = {"beta": self.beta, "pairing": self.pairing}
+        given["l2_normalize"] = self.l2_normalize or None
         given = {name: value for name, value in given.items() if value is not None}
         return LOSSES[self.loss](**given)
 
@@ -213,11 +230,16 @@ class Recipe:
                 f"Received: data_dir={self.data_dir!r}"
             )
         for name in _UNUSED.get(self.loss, ()):
-            if getattr(self, name) is not None:
+            if getattr(self, name) != getattr(Recipe, name):
                 raise ValueError(
                     f"`{name}` does not apply to the loss {self.loss!r}. "
                     f"Received: {name}={getattr(self, name)!r}, loss={self.loss!r}"
                 )
+        if self.schedule == "constant" and self.warmup_epochs:
+            raise ValueError(
+                "`warmup_epochs` apply to schedule='cosine'. "
+                f"Received: warmup_epochs={self.warmup_epochs}, schedule='constant'"
+            )
         if self.augment == "device" and self.workers is not None:
             raise ValueError(
                 "`workers` make views on the CPU, for augment='kerascv'. "

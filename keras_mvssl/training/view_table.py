@@ -18,12 +18,15 @@ def tuned(
     For a number of views between those of the table, and for a projector between those
     of its β, settings are interpolated geometrically. Beyond the table they are those
     of the nearest row, and β is that of the nearest projector times the ratio of sizes
-    (β = O(1/D)). Interpolated settings are printed.
+    (β = O(1/D)). Interpolated settings are printed. A setting that is no number is that
+    of the nearest row.
 
     Args:
         recipe: A `Recipe`.
-        table: `{views: {name: value}}`, values positive numbers. The one of `beta` may
-            be `{projector_dim: value}`; it is for Barlow Twins.
+        table: `{views: {name: value}}`, numbers positive. The one of `beta` may be
+            `{projector_dim: value}`; it, `pairing` and `l2_normalize` are for Barlow
+            Twins. A row may have an entry `fractions`, `{fraction: {name: value}}`, of
+            settings that go with this share of the images.
         keep: Names of settings to leave as they are.
 
     Returns:
@@ -37,13 +40,17 @@ def tuned(
     ```
     """
     dim, views = recipe.projector_dim, recipe.views
-    names = {name for row in table.values() for name in row} - set(keep)
+    table = {v: _row_for(row, recipe.fraction) for v, row in table.items()}
+    names = names_in(table) - set(keep)
     if recipe.loss != "barlow_twins":
-        names -= {"beta"}
+        names -= {"beta", "pairing", "l2_normalize"}
     settings, exact = {}, views in table
     for name in sorted(names):
         default = getattr(recipe, name)
         points = {v: row.get(name, default) for v, row in table.items()}
+        if any(isinstance(value, (str, bool)) for value in points.values()):
+            settings[name] = points[min(points, key=lambda v: abs(np.log(v / views)))]
+            continue
         points = {v: value for v, value in points.items() if value is not None}
         for v, value in points.items():
             if isinstance(value, dict):
@@ -53,12 +60,27 @@ def tuned(
         value = points.get(views) or _interpolate(points, views)
         settings[name] = round(value) if isinstance(default, int) else value
     if settings and not exact:
-        shown = ", ".join(f"{name}={value:.4g}" for name, value in settings.items())
+        shown = ", ".join(
+            f"{name}={value:.4g}"
+            for name, value in settings.items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+        )
         print(
             f"No settings are known for views={views} with projector_dim={dim}. "
             f"Interpolated from the nearest: {shown}"
         )
     return dataclasses.replace(recipe, **settings)
+
+
+def names_in(table):
+    """Return the names of the settings in a table."""
+    return {name for row in table.values() for name in row} - {"fractions"}
+
+
+def _row_for(row, fraction):
+    """Return a row of the table with the settings of a share of the images."""
+    row = dict(row)
+    return {**row, **row.pop("fractions", {}).get(fraction, {})}
 
 
 def _interpolate(points, x):

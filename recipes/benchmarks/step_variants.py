@@ -85,27 +85,15 @@ class RoundedBarlowTwins(mv.losses.BarlowTwins):
 
     def terms(self, projections):
         z = self.prepare(projections)
-        views, dim = z.shape[1:]
-        if views == 2:
-            x, y = ops.unstack(z, axis=1)
-            diagonal = ops.mean(x * y, axis=0)
-            invariance = ops.sum(ops.square(1.0 - diagonal))
-            in_feature_space = dim < 2 * self.batch_size
+        mean = ops.mean(z, axis=1)
+        diagonals = ops.mean(z * ops.expand_dims(mean, 1), axis=0)
+        invariance = ops.sum(ops.square(1.0 - diagonals)) / z.shape[1]
+        if z.shape[2] < self.batch_size:
+            squares = ops.square(_gram(ops.transpose(mean)))
         else:
-            x = y = ops.mean(z, axis=1)
-            diagonals = ops.mean(z * ops.expand_dims(x, 1), axis=0)
-            invariance = ops.sum(ops.square(1.0 - diagonals)) / views
-            diagonal = ops.mean(diagonals, axis=0)
-            in_feature_space = dim < self.batch_size
-        if not in_feature_space:
-            grams = [_gram(part) for part in ([x] if x is y else [x, y])]
-            squares = grams[0] * grams[-1]
-        elif x is y:
-            squares = ops.square(_gram(ops.transpose(x)))
-        else:
-            squares = ops.square(ops.matmul(ops.transpose(x), y))
+            squares = ops.square(_gram(mean))
         redundancy = ops.sum(squares) / self.batch_size**2
-        redundancy = redundancy - ops.sum(ops.square(diagonal))
+        redundancy = redundancy - ops.sum(ops.square(ops.mean(diagonals, axis=0)))
         return {"invariance": invariance, "redundancy": redundancy}
 
 

@@ -152,7 +152,15 @@ def test_npz(tmp_path):
     np.savez(tmp_path / "xy.npz", **arrays, **labels)
     splits = data.load(f"npz:{tmp_path / 'xy.npz'}")
     assert splits.num_classes == 3 and splits.test[1].shape == (9,)
-    assert data.load(f"npz:{tmp_path / 'xy.npz'}", fraction=0.5).pretrain.shape[0] == 6
+    half = dict(fraction=0.5)
+    assert len(data.load(f"npz:{tmp_path / 'xy.npz'}", **half).pretrain) == 4
+    # Rounded to 2 of the 3 images of each class.
+    balanced = data.load(f"npz:{tmp_path / 'xy.npz'}", **half, balanced=True)
+    assert len(balanced.pretrain) == 6
+    with pytest.raises(ValueError, match="needs labels.*Received: balanced=True"):
+        data.load(f"npz:{tmp_path / 'x.npz'}", **half, balanced=True)
+    # All images are balanced as they are.
+    assert len(data.load(f"npz:{tmp_path / 'x.npz'}", balanced=True).pretrain) == 9
 
 
 @pytest.mark.parametrize(
@@ -195,6 +203,19 @@ def test_fraction_is_seeded_and_balanced():
     np.testing.assert_array_equal(kept, subset_indices(160, labels, 0.2, 0))
     assert set(kept) != set(subset_indices(160, labels, 0.2, 1))
     assert len(subset_indices(160, None, 0.25, 0)) == 40
+
+
+def test_a_fraction_does_not_depend_on_labels(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), "uint8")
+    found = []
+    for labels in (None, np.arange(40) % 4, np.arange(40) // 39):
+        arrays = {"x_train": images}
+        if labels is not None:
+            arrays |= {"y_train": labels, "x_test": images, "y_test": labels}
+        np.savez(tmp_path / "a.npz", **arrays)
+        found.append(data.load(f"npz:{tmp_path / 'a.npz'}", fraction=0.25).pretrain)
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0], other)
 
 
 @pytest.mark.parametrize("fraction", [0, -0.5, 1.5, float("nan")])

@@ -19,7 +19,7 @@ def barlow_twins_terms(z, pairing="mean", standardization="joint", l2_normalize=
     z = standardized(z, standardization == "per_view", l2_normalize)
     batch, views, dim = z.shape
     off = ~np.eye(dim, dtype=bool)
-    if pairing == "mean" and views > 2:
+    if pairing == "mean":
         mean = z.mean(axis=1)
         diagonals = [(z[:, a] * mean).sum(axis=0) / batch for a in range(views)]
         invariance = np.mean([((1 - d) ** 2).sum() for d in diagonals])

@@ -47,7 +47,8 @@ def test_settings_for_each_number_of_views(name, capsys):
         tuned = training.tuned(dataclasses.replace(recipe, views=views), table)
         tuned.check()
         assert tuned.beta is not None
-        for setting, value in table[views].items():
+        row = {k: value for k, value in table[views].items() if k != "fractions"}
+        for setting, value in row.items():
             given = value[tuned.projector_dim] if isinstance(value, dict) else value
             assert getattr(tuned, setting) == given
     assert "No settings are known" not in capsys.readouterr().out
@@ -95,23 +96,118 @@ def test_says_what_to_expect(name):
     assert re.search(r"not yet run|\d %|depend on", docstring)
 
 
-def test_at_most_30_flags():
+def test_at_most_40_flags():
     text = helpers.run_script(helpers.ROOT / "recipes/stl10.py", "--help").stdout
     names = re.findall(r"^  --(?:\[no\])?(\w+)", text, re.MULTILINE)
-    assert {"views", "loss", "view_size", "workdir"} < set(names)
-    assert len(names) <= 30
+    assert {"views", "loss", "view_size", "settings", "workdir"} < set(names)
+    assert len(names) <= 40
 
 
-def test_a_flag_wins_over_the_table(tmp_path):
-    code = """
+# Starts a recipe with its flags, up to the run.
+SHOW_RECIPE = """
 import runpy, sys
 from keras_mvssl.training import command_line
 command_line.run = lambda recipe, *args, **kwargs: print(recipe)
 sys.argv[0] = sys.argv.pop(1)
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+
+
+def test_a_flag_wins_over_the_table(tmp_path):
     script = helpers.ROOT / "recipes/imagenet100.py"
     arguments = "--views=8", "--beta=0.3"
-    result = helpers.run_script("-c", code, script, *arguments, cwd=tmp_path)
+    result = helpers.run_script("-c", SHOW_RECIPE, script, *arguments, cwd=tmp_path)
     assert "beta=0.3" in result.stdout, result.stderr
     assert "batch_size=250" in result.stdout
+
+
+# β that the authors launched: by features with 2 views, and (features, views, share).
+LAUNCHED = {
+    "cifar10": (
+        {
+            **{64: 0.04, 128: 0.04, 256: 0.02, 512: 0.01},
+            **{1024: 0.002, 2048: 0.001, 4096: 0.0004, 8192: 0.0008},
+        },
+        {
+            **{(256, 4, 1): 0.01, (256, 8, 1): 0.01},
+            **{(8192, 4, 1): 0.0004, (8192, 8, 1): 0.0004},
+            **{(256, 4, 0.5): 0.01, (256, 8, 0.25): 0.006},
+            **{(8192, 4, 0.5): 0.0008, (8192, 8, 0.25): 0.0004},
+        },
+    ),
+    "stl10": (
+        {
+            **{64: 0.04, 128: 0.04, 256: 0.008, 512: 0.001},
+            **{1024: 0.0008, 2048: 0.002, 4096: 0.0004, 8192: 0.0004},
+        },
+        {(256, 4, 1): 0.001, (256, 4, 0.5): 0.002, (256, 8, 0.25): 0.006},
+    ),
+    "imagenet100": (
+        {
+            **{128: 0.07, 256: 0.02, 512: 0.02, 1024: 0.005},
+            **{2048: 0.007, 4096: 0.004, 8192: 0.001},
+        },
+        {
+            **{(512, 4, 1): 0.01, (512, 8, 1): 0.01},
+            **{(512, 4, 0.5): 0.004, (512, 8, 0.25): 0.01},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_settings_of_the_authors(name):
+    """Against the table of settings in their launch scripts."""
+    found = runpy.run_path(str(helpers.ROOT / "recipes" / f"{name}.py"))
+    recipe, table = found["AUTHORS"], found["AUTHORS_VIEWS"]
+
+    def settings(dim, views=2, fraction=1.0):
+        base = dataclasses.replace(
+            recipe, projector_dim=dim, views=views, fraction=fraction
+        )
+        made = training.tuned(base, table)
+        made.check()
+        return made
+
+    pairs, means = LAUNCHED[name]
+    for dim, beta in pairs.items():
+        made = settings(dim)
+        assert (made.beta, made.pairing) == (beta, "all")
+    for (dim, views, fraction), beta in means.items():
+        made = settings(dim, views, fraction)
+        assert (made.beta, made.pairing) == (beta, "mean")
+        loss = made.make_loss()
+        assert loss.l2_normalize and loss.standardization == "joint"
+    assert (recipe.optimizer, recipe.learning_rate) == ("adam", 1e-3)
+    assert (recipe.schedule, recipe.weight_decay) == ("constant", 1e-6)
+    assert (recipe.epochs, recipe.warmup_epochs, recipe.stem) == (100, 0, "cifar")
+    assert recipe.augmentation.hue == (0.1 if name == "imagenet100" else 0)
+    sizes = {"cifar10": 128, "stl10": 100, "imagenet100": 256}
+    networks = {"imagenet100": ("resnet18", 512)}
+    dim = recipe.projector_dim
+    assert settings(dim, 2).batch_size == settings(dim, 4).batch_size == sizes[name]
+    assert (recipe.backbone, dim) == networks.get(name, ("resnet50", 256))
+    assert recipe.balanced == (name == "imagenet100")
+
+
+@pytest.mark.parametrize("name", ("cifar10", "cifar100", "stl10", "imagenet100"))
+def test_one_formula_for_any_number_of_views(name):
+    recipe, table = read(name)
+    for views in (2, 4, 8):
+        made = training.tuned(dataclasses.replace(recipe, views=views), table)
+        assert made.make_loss().pairing == "mean"
+    # β falls about as 1/D, never by a rule where the authors launched a value.
+    made = training.tuned(dataclasses.replace(recipe, projector_dim=8192), table)
+    assert made.beta >= 1e-4
+
+
+def test_settings_of_the_authors_are_chosen_by_a_flag(tmp_path):
+    script = helpers.ROOT / "recipes/cifar10.py"
+    arguments = "--settings=authors", "--views=2", "--batch_size=512"
+    result = helpers.run_script("-c", SHOW_RECIPE, script, *arguments, cwd=tmp_path)
+    for text in ("backbone='resnet50'", "pairing='all'", "beta=0.02", "batch_size=512"):
+        assert text in result.stdout, result.stderr
+    result = helpers.run_script("-c", SHOW_RECIPE, script, cwd=tmp_path)
+    assert "backbone='resnet18'" in result.stdout and "pairing=None" in result.stdout
+    shapes = helpers.run_script(helpers.ROOT / "recipes/shapes.py", "--settings=ours")
+    assert shapes.returncode == 1 and "settings" in shapes.stderr

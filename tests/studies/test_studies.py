@@ -3,9 +3,7 @@
 import csv
 import dataclasses
 import importlib
-import importlib.util
 import json
-import sys
 
 import keras
 import numpy as np
@@ -21,26 +19,14 @@ from keras_mvssl import stream_version
 from keras_mvssl import training
 from keras_mvssl.training import baselines
 from keras_mvssl.views import Augmentation
+from studies.scripts import STUDIES
+from studies.scripts import script
 
-STUDIES = helpers.ROOT / "recipes/studies"
-sys.path.append(str(STUDIES))  # where the scripts look for what they share
-
-from common import grid  # noqa: E402
-from common import versions  # noqa: E402
-
+grid, versions = map(importlib.import_module, ("common.grid", "common.versions"))
 # The package has a function of this name.
 build = importlib.import_module("keras_mvssl.training.build")
 
 TABLE = {2: {"beta": {8: 0.5}}, 8: {"beta": {8: 0.25}}}
-
-
-def script(name):
-    spec = importlib.util.spec_from_file_location(
-        f"study_{name}", STUDIES / f"{name}.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 pareto, plan, projectors, samples, search, views = map(

@@ -70,6 +70,41 @@ def test_each_loss_has_its_settings(model):
     assert known_settings(vicreg)["beta"] is None
 
 
+def test_learning_rate_may_stay(model):
+    constant = dict(schedule="constant", warmup_epochs=0, optimizer="adam")
+    recipe = dataclasses.replace(RECIPE, **constant, learning_rate=0.25)
+    recipe.check()
+    compile_model(model, recipe, 3)
+    assert type(model.optimizer).__name__ == "Adam"
+    assert float(model.optimizer.learning_rate) == 0.25
+    with pytest.raises(ValueError, match="Received: warmup_epochs=1.0, schedule='cons"):
+        dataclasses.replace(recipe, warmup_epochs=1.0).check()
+
+
+def test_settings_of_a_fraction_and_settings_that_are_words():
+    rows = {
+        2: dict(pairing="all", l2_normalize=True, beta={8: 0.5}),
+        4: dict(beta={8: 0.3}, fractions={0.5: dict(beta={8: 0.2}, batch_size=7)}),
+    }
+
+    def made(keep=(), **changes):
+        recipe = dataclasses.replace(RECIPE, projector_dim=8, **changes)
+        found = tuned(recipe, rows, keep)
+        return found.pairing, found.beta, found.batch_size
+
+    default = RECIPE.batch_size
+    assert made(views=2) == ("all", 0.5, default)
+    assert made(views=4) == (None, 0.3, default)
+    assert made(views=4, fraction=0.5) == (None, 0.2, 7)
+    assert made(views=4, fraction=0.4) == (None, 0.3, default)
+    assert made(views=8, fraction=0.5)[:2] == (None, 0.2)
+    assert made(views=2, pairing="mean", keep=["pairing"])[0] == "mean"
+    assert made(views=2, loss="vicreg") == (None, None, default)
+    for loss in ("vicreg", "reformulated"):
+        tuned(dataclasses.replace(RECIPE, loss=loss), rows).check()
+    assert tuned(RECIPE, rows).l2_normalize
+
+
 def test_size_of_views():
     recipe = dataclasses.replace(RECIPE, view_size=16)
     assert recipe.augmentation_for((32, 32, 3)).size == (16, 16)

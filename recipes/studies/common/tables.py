@@ -120,7 +120,7 @@ def write(study, runs, found, figure, out, **more):
         "commits_of_runs": sorted({str(run.results["commit"]) for run in found}),
         **more,
         **training.provenance(),
-        "command": _command(),
+        "command": command(),
     }
     training.write_json(path.with_suffix(".json"), content)
     with replace_file(path.with_suffix(".png")) as unfinished:
@@ -142,12 +142,12 @@ def write_search(runs, rows, out):
     """Write the settings that a search compared and chose."""
     path = out / f"search-{runs.title}.json"
     content = {"study": "search", "data": runs.title, "seeds": runs.seeds, "rows": rows}
-    content |= {**training.provenance(), "command": _command()}
+    content |= {**training.provenance(), "command": command()}
     training.write_json(path, content)
     print(f"Written to {path}")
 
 
-def _command():
+def command():
     """Return the command of a study, without the folders of this machine."""
     given = flags.FLAGS.flags_by_module_dict().get(sys.argv[0], [])
     given = [f.serialize() for f in given if f.present and f.name not in FOLDER_FLAGS]

@@ -78,6 +78,26 @@ def refuse_other_results(out, runs):
             )
 
 
+def refuse_other_file(path):
+    """Check that results are not added to a file that was made otherwise.
+
+    Args:
+        path: JSON file of results, which need not exist.
+
+    Raises:
+        ValueError: For a file with another backend, device or version.
+    """
+    if not path.exists():
+        return
+    known = json.loads(path.read_text(encoding="utf-8"))
+    if other := _differences(known | known["versions"], _environment()):
+        raise ValueError(
+            "There are results in `out` that were made otherwise, and others are not "
+            "put beside them: choose another `out`. "
+            f"Received: out={path.parent}; {path.name}: {'; '.join(other)}"
+        )
+
+
 def _environment():
     """Return the backend, the device and the versions that results depend on."""
     found = mv.training.provenance()
