@@ -3,6 +3,7 @@
 from keras_mvssl.evaluation.features import extract_features
 from keras_mvssl.evaluation.linear import linear_probe
 from keras_mvssl.evaluation.neighbors import knn
+from keras_mvssl.evaluation.sixteen_views import probe_16_views
 from keras_mvssl.evaluation.spectrum import alpha_req
 from keras_mvssl.evaluation.spectrum import covariance_eigenvalues
 from keras_mvssl.evaluation.spectrum import effective_rank
@@ -18,6 +19,7 @@ __all__ = [
     "knn",
     "linear_probe",
     "participation_ratio",
+    "probe_16_views",
     "rankme",
     "spectrum",
 ]

@@ -10,6 +10,7 @@ def results(runs):
         "pixels": lambda run: page.percent(_probe(run, "pixels")),
         "random weights": lambda run: page.percent(_probe(run, "random_init")),
         "pretrained": lambda run: page.percent(_probe(run, "final")),
+        "on 16 views": lambda run: page.percent(_probe(run, "final_16_views")),
         "20 neighbours": lambda run: page.percent(run.diagnostics.get("knn_20")),
         "200 neighbours": lambda run: page.percent(run.diagnostics.get("knn_200")),
         "views seen": lambda run: page.number(run.results.get("views_seen")),
@@ -21,8 +22,9 @@ def results(runs):
         "Accuracies are measured on the test images, which were used neither for "
         "training nor for any choice. They are those of a linear probe on frozen "
         "features of one clean view (multinomial logistic regression, its strength "
-        "chosen on held-out training labels), and of the votes of the nearest training "
-        "images by cosine."
+        "chosen on held-out training labels), of the paper's probe on features "
+        "averaged over 16 views, and of the votes of the nearest training images by "
+        "cosine."
     )
     if not any(run.results for run in runs):
         return "<p>The run has not ended.</p>"

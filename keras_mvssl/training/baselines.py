@@ -15,6 +15,7 @@ PROBES = {
     "pixels": "raw pixels",
     "random_init": "random weights",
     "final": "pretrained",
+    "final_16_views": "on 16 views",
 }
 # Raw pixels are probed at this size at most, so that the probe stays affordable.
 MAX_PIXELS = 32

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_mvssl import distribution
+from keras_mvssl import evaluation
 from keras_mvssl import report
 from keras_mvssl._internal import files
 from keras_mvssl._internal import progress
@@ -54,7 +55,8 @@ def run(
     Returns:
         The contents of `results.json`, a dict. `results["probe"]` holds the accuracy
         of a linear probe on raw `pixels` (at 32x32 at most), on the encoder with
-        random weights (`random_init`), and at the end (`final`); None without labels.
+        random weights (`random_init`), and at the end (`final`; `final_16_views` by
+        `evaluation.probe_16_views`); None without labels.
 
     Raises:
         ValueError: Before any training, for settings or data that do not fit, and for
@@ -156,6 +158,10 @@ def finish(run):
         with files.atomic_write(output / "diagnostics.npz") as path:
             np.savez_compressed(path, **found)
     run.probe["final"] = run.watchers.metrics.rows[-1].get("probe_accuracy")
+    with run.clock.part("probe of 16 views"):
+        run.probe["final_16_views"] = distribution.once(
+            lambda: _probe_16_views(encoder, splits, run.parts.augmentation)
+        )
     found = {
         **results.collect(
             run.config, run.parts.model, run.watchers, run.probe, run.clock
@@ -174,6 +180,17 @@ def _diagnose(encoder, splits):
     if splits.train is None:
         return diagnostics.collect_unlabelled(encoder, splits.pretrain)
     return diagnostics.collect(encoder, splits.train, splits.test)
+
+
+def _probe_16_views(encoder, splits, augmentation):
+    if splits.train is None:
+        return None
+    print("Linear probe on 16 views, as in the paper", end=": ", flush=True)
+    found = evaluation.probe_16_views(
+        encoder, splits.train, splits.test, augmentation, batch_size=32
+    )
+    print(f"{found.accuracy:.1%}")
+    return found.accuracy
 
 
 def _stop(reason):

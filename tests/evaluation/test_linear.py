@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 
+from keras_mvssl import evaluation
 from keras_mvssl import views
 from keras_mvssl.evaluation import extract_features
 from keras_mvssl.evaluation import knn
@@ -12,6 +13,7 @@ from keras_mvssl.evaluation import linear_probe
 from keras_mvssl.evaluation import logistic
 from keras_mvssl.evaluation import paper_probe
 from keras_mvssl.evaluation import ridge
+from keras_mvssl.evaluation import sixteen_views
 from keras_mvssl.evaluation.logistic import _fit
 
 
@@ -241,3 +243,36 @@ def test_features_averaged_over_views(model, labelled):
     expected = flat.reshape(16, 3, -1).mean(axis=1)
     np.testing.assert_allclose(got[:16], expected, atol=1e-4)
     assert int(layer.step) == 0
+
+
+def test_probe_on_16_views(model, labelled, monkeypatch):
+    """One clean view and 15 others, averaged in NumPy."""
+    augmentation = views.Augmentation(size=12)
+    probed = []
+
+    def spy(train, test, protocol, seed):
+        probed.append((train, test, protocol, seed))
+        return linear_probe(train, test, protocol, seed=seed)
+
+    monkeypatch.setattr(sixteen_views, "linear_probe", spy)
+    train, test = labelled, (labelled[0][:8], labelled[1][:8])
+    found = evaluation.probe_16_views(
+        model.encoder, train, test, augmentation, batch_size=4, seed=3
+    )
+    ((*parts, protocol, seed),) = probed
+    assert (protocol, seed) == ("paper", 3)
+    layer = views.RandomViews(augmentation, 15)
+    for (features, labels), (images, expected_labels) in zip(
+        parts, (train, test), strict=True
+    ):
+        np.testing.assert_array_equal(labels, expected_labels)
+        for batch in (0, 1):  # Batches have views of their own.
+            rows = slice(4 * batch, 4 * batch + 4)
+            made = np.asarray(layer(images[rows], step=2**30 + 1 + batch))
+            clean = images[rows, None].astype("float32")
+            sixteen = np.concatenate([clean, made], axis=1)
+            assert sixteen.shape == (4, 16, 12, 12, 3)
+            flat = model.encoder.predict(sixteen.reshape(-1, 12, 12, 3), verbose=0)
+            expected = flat.reshape(4, 16, -1).astype("float64").mean(axis=1)
+            np.testing.assert_allclose(features[rows], expected, atol=1e-4)
+    assert found.accuracy == linear_probe(*parts, "paper", seed=3).accuracy

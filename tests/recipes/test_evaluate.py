@@ -20,13 +20,13 @@ def test_every_probe_of_a_saved_encoder(model, labelled, tmp_path):
         helpers.ROOT / "recipes/evaluate.py",
         tmp_path / "encoder.keras",
         f"--dataset=npz:{tmp_path / 'data.npz'}",
-        "--views=2",
+        "--paper_16",
         f"--out={tmp_path / 'out.json'}",
         f"--export_features={tmp_path / 'features.npz'}",
     )
     assert result.returncode == 0, result.stderr
     found = json.loads((tmp_path / "out.json").read_text())
-    for name in ("logistic", "ridge", "paper", "paper, mean of 2 views"):
+    for name in ("logistic", "ridge", "paper", "paper, mean of 16 views"):
         assert found[name] > 0.9 and name in result.stdout
     assert found["20 neighbours"] > 0.9 and "200 neighbours" not in found
     features, _ = extract_features(model.encoder, labelled)

@@ -186,12 +186,10 @@ class Trainer:
         if purpose == "search":
             return one, float("nan")
         augmentation = self.recipe.augmentation_for(self.splits.image_shape)
-        views = mv.views.RandomViews(augmentation, 15)
-        averaged = []
-        for (clean, labels), part in zip(parts, self.probed[purpose], strict=True):
-            others, _ = extract(encoder, part, 32, views)
-            averaged.append(((clean + 15 * others) / 16, labels))
-        return one, probe(*averaged).accuracy
+        sixteen = mv.evaluation.probe_16_views(
+            encoder, *self.probed[purpose], augmentation, "logistic"
+        )
+        return one, sixteen.accuracy
 
 
 def best_of(tried):
