@@ -30,8 +30,8 @@ IMAGE_SIZE = flags.DEFINE_integer(
 PAPER_16 = flags.DEFINE_bool(
     "paper_16",
     False,
-    "Whether to probe features averaged over 16 views too, as the paper does: one clean "
-    "view, and 15 by --augmentation.",
+    "Whether to probe features averaged over 16 views too, as the paper does: one view "
+    "is clean, and 15 are by --augmentation.",
 )
 AUGMENTATION = flags.DEFINE_string(
     "augmentation",

@@ -2,21 +2,23 @@
 
     python recipes/studies/feature_dynamics.py
 
-Four clouds of points in the plane differ much along one axis and less along another; a
-view of a point is the point plus noise. Two features are learned, at a small and at a
-large β. At the small β, both turn to the first axis and stay there for long: the second
-singular value of the features stays small, in the linear network at zero. At the large
-β the two features part at once.
+Four images are points of the plane, and a view of an image is the point plus noise:
+four clouds, which differ much along one axis and less along another. Two features are
+learned, at a small and at a large β, 0.05 and 1. At first both features turn to the
+first axis: one direction is learned. The second is learned later, and the later the
+smaller β is. Five seeds each: lines are medians, bands reach from the lowest to the
+highest seed.
 
 The linear network follows the paper's Theorem 3.2: gradient descent on
 Σₚ (Cₚₚ - 1)² + β Σ_{p≠q} Cₚq² with C = W T Wᵀ, T the covariance between two views. On
 the plateau where both features are the first, the second grows as exp(r t) with
 r = 8 η β λ₂ / (1 + β), so that the time to it is proportional to (1 + β) / (β λ₂).
-The other network has a hidden layer and is trained by Keras with `losses.BarlowTwins`.
+The other network has a hidden layer, and Keras trains it with the paper's objective,
+`losses.ReformulatedSSL`, on 250 new views of each image in each step.
 
-The script writes a picture and two tables: singular values over training, and times to
-the second feature against the prediction. It takes 28 seconds on two CPU cores with
-TensorFlow.
+Like figure 3 of the poster. The script writes a picture and two tables: singular values
+over training, and times to the second feature against the prediction. It takes about
+40 seconds on two CPU cores with TensorFlow.
 """
 
 import csv
@@ -28,7 +30,7 @@ import numpy as np
 from absl import app
 from absl import flags
 
-from keras_mvssl.losses import BarlowTwins
+from keras_mvssl.losses import ReformulatedSSL
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -36,32 +38,38 @@ from matplotlib import pyplot as plt
 OUT = flags.DEFINE_string(
     "out", "runs/feature_dynamics", "Path for results, without .png and .csv."
 )
-SEED = flags.DEFINE_integer("seed", 0, "Seed of points, noise and weights.")
+SEEDS = flags.DEFINE_integer("seeds", 5, "Number of trainings at each β.", 1)
 
-POINTS, NOISE, VIEWS = 2000, 0.1, 4
+NOISE, VIEWS = 0.12, 250
 LEARNING_RATE = 0.02  # η, of the linear network
-BETAS = {"linear": (0.005, 0.5), "hidden layer": (0.0, 1.0)}
+BETAS = (0.05, 1.0)
+# Steps of each network, and those after which its features are drawn.
+STEPS = {"linear": (6000, 600), "hidden layer": (1500, 150)}
+EVERY = 10  # steps between singular values in the table, and of the hidden layer
 
 
-def clouds(rng, second=0.5, turn=np.pi / 6):
-    """Draw points in four clouds, and return them with the cloud of each.
+def draw_images(second=0.5, turn=np.pi / 6):
+    """Return the four images, `(4, 2)`.
 
     Args:
-        rng: `numpy.random.Generator`.
-        second: The clouds lie at (±1, ±second).
+        second: The images lie at (±1, ±second).
         turn: Angle, in radians, by which the plane is turned.
     """
-    cloud = rng.integers(0, 4, POINTS)
-    centres = np.array([(x, y * second) for x in (-1, 1) for y in (-1, 1)])
-    points = centres[cloud] + 0.08 * rng.normal(size=(POINTS, 2))
+    images = np.array([(x, y * second) for x in (-1, 1) for y in (-1, 1)])
     axes = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    return points @ axes, cloud
+    return images @ axes
 
 
-def between_views(points, rng):
-    """Compute the symmetrised covariance T of two views."""
-    a, b = (points + NOISE * rng.normal(size=points.shape) for _ in range(2))
-    product = a.T @ b / len(points)
+def draw_views(images, rng, steps=1):
+    """Draw views of each image, `(steps, 4, VIEWS, 2)`."""
+    noise = NOISE * rng.normal(size=(steps, len(images), VIEWS, 2))
+    return images[:, None] + noise
+
+
+def between_views(images, rng):
+    """Compute the symmetrised covariance T of two views of an image."""
+    a, b = (draw_views(images, rng).reshape(-1, 2) for _ in range(2))
+    product = a.T @ b / len(a)
     return (product + product.T) / 2
 
 
@@ -109,39 +117,38 @@ def time_to_second(covariance, beta, rng):
 
 
 class SingularValues(keras.callbacks.Callback):
-    """Callback that measures the singular values of features after every batch.
-
-    Features are those of clean points, standardised.
+    """Callback that measures the singular values of features every few steps.
 
     Args:
-        points: `(N, 2)`.
+        views: `(4, VIEWS, 2)`, the views that are measured.
+        drawn: The step before which features are kept.
 
     Attributes:
-        trace: Two singular values for each batch, and before the first.
+        features: Features of the views before that step, centred, `(4 * VIEWS, 2)`.
+        trace: Two singular values for each measurement.
     """
 
-    def __init__(self, points):
+    def __init__(self, views, drawn):
         super().__init__()
-        self.points = np.repeat(points[:, None], VIEWS, axis=1).astype("float32")
+        self.views = views.astype("float32")
+        self.drawn = drawn
         self.trace = []
 
-    def features(self):
-        z = np.asarray(self.model.predict_on_batch(self.points))[:, 0]
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch % EVERY:
+            return
+        z = np.asarray(self.model.predict_on_batch(self.views)).reshape(-1, 2)
         z = z - z.mean(axis=0)
-        return z / np.sqrt((z**2).mean(axis=0) + 1e-5)
-
-    def on_train_begin(self, logs=None):
-        self.on_train_batch_end(0)
-
-    def on_train_batch_end(self, batch, logs=None):
-        z = self.features()
         self.trace.append(np.linalg.svd(z, compute_uv=False) / np.sqrt(len(z)))
+        if batch == self.drawn:
+            self.features = z
 
 
-def train_hidden(points, beta, rng, steps=400):
+def train_hidden(images, beta, seed):
     """Train a small network: its features, and their singular values over training."""
-    noise = NOISE * rng.normal(size=(steps, len(points), VIEWS, 2))
-    views = (points[:, None] + noise).reshape(-1, VIEWS, 2).astype("float32")
+    rng = np.random.default_rng(seed)
+    steps, drawn = STEPS["hidden layer"]
+    views = draw_views(images, rng, steps).reshape(-1, VIEWS, 2).astype("float32")
     model = keras.Sequential(
         [
             keras.Input((VIEWS, 2)),
@@ -149,61 +156,75 @@ def train_hidden(points, beta, rng, steps=400):
             keras.layers.Dense(2),
         ]
     )
-    # Keras' own initial weights would differ from backend to backend.
-    start = np.random.default_rng(SEED.value)
+    # Keras' own initial weights would differ from backend to backend. Small ones show
+    # the features one after the other.
     model.set_weights(
         [
-            start.normal(0, w.shape[0] ** -0.5, w.shape) * (w.ndim > 1)
+            0.3 * rng.normal(0, w.shape[0] ** -0.5, w.shape) * (w.ndim > 1)
             for w in model.weights
         ]
     )
-    model.compile(keras.optimizers.SGD(0.05), BarlowTwins(beta))
-    callback = SingularValues(points)
+    model.compile(keras.optimizers.SGD(0.06), ReformulatedSSL(beta))
+    callback = SingularValues(draw_views(images, rng)[0], drawn)
     model.fit(
         views,
         views,  # Keras wants targets; the loss ignores them.
-        batch_size=len(points),
+        batch_size=len(images),
         shuffle=False,
         verbose=0,
         callbacks=[callback],
     )
-    return callback.features(), np.array(callback.trace)
+    return callback.features, np.array(callback.trace)
 
 
-def scatter(axis, points, cloud, title):
-    """Draw points in the colors of their clouds."""
-    axis.scatter(*points.T, c=cloud, cmap="tab10", vmax=9, s=3)
+def train(network, images, beta, seed):
+    """Train a network: features on the way, and singular values every few steps."""
+    if network == "hidden layer":
+        return train_hidden(images, beta, seed)
+    covariance = between_views(images, np.random.default_rng(seed))
+    (_, trace), (weights, _) = (
+        train_linear(covariance, beta, steps, np.random.default_rng(seed))
+        for steps in STEPS[network]
+    )
+    views = draw_views(images, np.random.default_rng(seed))
+    return views.reshape(-1, 2) @ weights.T, trace[::EVERY]
+
+
+def scatter(axis, views, title):
+    """Draw views, or their features, in the colors of their images."""
+    image = np.arange(len(views)) // VIEWS
+    axis.scatter(*views.T, c=image, cmap="tab10", vmax=9, s=3)
     axis.set(title=title, xticks=[], yticks=[], aspect="equal")
 
 
 def main(argv):
     """Train both networks, and write the picture and the tables."""
     del argv
-    rng = np.random.default_rng(SEED.value)
-    points, cloud = clouds(rng)
-    covariance = between_views(points, rng)
+    images = draw_images()
     figure, axes = plt.subplots(2, 4, figsize=(13, 6.4), layout="constrained")
-    scatter(axes[0, 0], points, cloud, "Inputs")
+    rng = np.random.default_rng(0)
+    scatter(axes[0, 0], draw_views(images, rng).reshape(-1, 2), "Views of four images")
     rows = []
-    for line, (network, betas) in enumerate(BETAS.items()):
-        for column, beta in enumerate(betas):
+    for line, network in enumerate(("linear", "hidden layer")):
+        for column, beta in enumerate(BETAS):
             print(f"Training the network ({network}) at β = {beta}", flush=True)
-            if network == "linear":
-                start = np.random.default_rng(SEED.value)
-                weights, trace = train_linear(covariance, beta, 4000, start)
-                features = points @ weights.T
-            else:
-                start = np.random.default_rng(SEED.value)
-                features, trace = train_hidden(points, beta, start)
-            title = f"Features ({network}), β = {beta}"
-            scatter(axes[line, 1 + column], features, cloud, title)
+            made = [train(network, images, beta, seed) for seed in range(SEEDS.value)]
+            title = f"{network}, β = {beta:g}, step {STEPS[network][1]}"
+            scatter(axes[line, 1 + column], made[0][0], title)
+            traces = np.array([trace for _, trace in made])
             for index, style in enumerate(("-", "--")):
-                label = f"β = {beta}, {('first', 'second')[index]}"
-                axes[line, 3].plot(
-                    trace[:, index], style, color=f"C{column}", label=label
-                )
+                values = traces[:, :, index]
+                label = f"β = {beta:g}, {('first', 'second')[index]}"
+                color = f"C{column}"
+                median = np.median(values, axis=0)
+                steps = EVERY * np.arange(values.shape[1])
+                axes[line, 3].plot(steps, median, style, color=color, label=label)
+                low, high = values.min(0), values.max(0)
+                axes[line, 3].fill_between(steps, low, high, color=color, alpha=0.15)
             rows += [
-                (network, beta, step, *values) for step, values in enumerate(trace)
+                (network, beta, seed, EVERY * index, *values)
+                for seed, trace in enumerate(traces)
+                for index, values in enumerate(trace)
             ]
         axes[line, 3].set(title=f"Singular values ({network})", xlabel="step")
         axes[line, 3].legend(fontsize=8)
@@ -212,8 +233,8 @@ def main(argv):
     times = []
     for second in (0.35, 0.5, 0.7):
         for beta in (0.02, 0.05, 0.1, 0.2):
-            start = np.random.default_rng(SEED.value)
-            c = between_views(clouds(start, second)[0], start)
+            start = np.random.default_rng(0)
+            c = between_views(draw_images(second), start)
             steps, rate, growth = time_to_second(c, beta, start)
             value = np.linalg.eigvalsh(c)[0]
             times.append((beta, value, steps, growth / rate, growth))
@@ -234,7 +255,7 @@ def main(argv):
     path = pathlib.Path(OUT.value)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path.with_suffix(".png"), dpi=110)
-    header = ("network", "beta", "step", "singular_value_1", "singular_value_2")
+    header = ("network", "beta", "seed", "step", "singular_value_1", "singular_value_2")
     write(path.with_suffix(".csv"), header, rows)
     header = ("beta", "lambda_2", "steps", "steps_predicted", "log_growth")
     write(path.with_name(path.name + "_times.csv"), header, times)
