@@ -24,6 +24,10 @@ import matplotlib
 import numpy as np
 from absl import app
 from absl import flags
+from common.graph import IMAGES
+from common.graph import VIEWS
+from common.graph import augmentation_graph
+from common.graph import augmentation_kernel
 
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.losses import ReformulatedSSL
@@ -37,7 +41,7 @@ OUT = flags.DEFINE_string(
 )
 SEED = flags.DEFINE_integer("seed", 0, "Seed of points, views and features.")
 
-IMAGES, VIEWS, STEPS = 120, 6, 3000
+STEPS = 3000
 LOG_INTERVAL = 50  # steps between measurements
 OBJECTIVES = {
     "Reformulated, β = 2": ReformulatedSSL(2.0),
@@ -45,36 +49,6 @@ OBJECTIVES = {
     "Barlow Twins (all), β = 1": BarlowTwins(1.0, pairing="all"),
     "VICReg": VICReg(),
 }
-
-
-def augmentation_graph(rng):
-    """Draw places `(N, 2)`, and the views of each image as indices of places `(N, V)`.
-
-    Args:
-        rng: `numpy.random.Generator`.
-    """
-    places = rng.uniform(size=(IMAGES, 2)) * (2.2, 1.0)
-    distance = np.linalg.norm(places[:, None] - places[None], axis=-1)
-    noisy = distance - 0.05 * rng.gumbel(size=distance.shape)
-    np.fill_diagonal(noisy, -9)  # The image itself is always among its views.
-    return places, np.argsort(noisy, axis=1)[:, :VIEWS]
-
-
-def augmentation_kernel(graph):
-    """Compute the kernel, its eigenvalues and eigenfunctions, and p(view).
-
-    Args:
-        graph: Views of each image, indices of places `(N, V)`.
-    """
-    share = np.zeros((IMAGES, IMAGES))  # p(view | image)
-    np.put_along_axis(share, graph, 1 / VIEWS, axis=1)
-    p = share.mean(axis=0)
-    scaled = share / np.sqrt(p)
-    symmetric = scaled.T @ scaled / IMAGES
-    values, vectors = np.linalg.eigh(symmetric)
-    root = np.sqrt(p)
-    kernel = symmetric / np.outer(root, root)
-    return kernel, values[::-1], vectors[:, ::-1] / root[:, None], p
 
 
 def principal_angles(f, g, p):

@@ -1,13 +1,11 @@
 """The study of formulas: its search, its table and its losses."""
 
-import functools
 import importlib
 import json
 import sys
 
 import numpy as np
 import pytest
-from absl import flags
 from keras import ops
 
 import helpers
@@ -15,16 +13,9 @@ import keras_mvssl as mv
 from keras_mvssl import training
 from losses import cases
 from losses import reference
-from studies.scripts import script
+from studies.scripts import script_with_own_flags
 
-# Its flags have the names of those of other studies: they get a registry of their own.
-OWN = flags.FlagValues()
-with pytest.MonkeyPatch.context() as patch:
-    for name in ("DEFINE_enum", "DEFINE_string"):
-        define = functools.partial(getattr(flags, name), flag_values=OWN)
-        patch.setattr(flags, name, define)
-    formula = script("formula")
-OWN.mark_as_parsed()
+formula, OWN = script_with_own_flags("formula")
 short_runs, versions = map(
     importlib.import_module, ("common.short_runs", "common.versions")
 )
