@@ -24,8 +24,10 @@ goes on from there. `--share=1/2` and `--share=2/2` are two processes that divid
 cells. The table and the picture hold the cells that are complete.
 """
 
+import collections
 import dataclasses
 import pathlib
+import re
 
 import numpy as np
 from absl import app
@@ -34,9 +36,12 @@ from common import sizes
 from common import tables
 from common import versions
 from common.short_runs import REPORTED_SEEDS
+from common.short_runs import SEARCH_SEEDS
+from common.short_runs import TRIALS
 from common.short_runs import Cell
 from common.short_runs import Table
 from common.short_runs import Trainer
+from common.short_runs import best_of
 from common.short_runs import neighbors
 
 import keras_mvssl as mv
@@ -111,15 +116,22 @@ def summary(table):
     found, rows = table.rows().values(), []
     for cell in CELLS:
         mine = [row for row in found if row["cell"] == cell.name]
-        reported = [row for row in mine if row["purpose"] == "report"]
-        if len(reported) < len(REPORTED_SEEDS):
+        pairs = collections.defaultdict(list)
+        for row in mine:
+            if row["purpose"] == "search":
+                pairs[row["learning_rate"], row["c"]].append(row["accuracy"])
+        if len(pairs) < TRIALS or any(
+            len(x) < len(SEARCH_SEEDS) for x in pairs.values()
+        ):
             continue
-        pairs = {
-            (row["learning_rate"], row["c"])
+        best = best_of({pair: float(np.mean(x)) for pair, x in pairs.items()})
+        reported = [
+            row
             for row in mine
-            if row["purpose"] == "search"
-        }
-        best = reported[0]["learning_rate"], reported[0]["c"]
+            if row["purpose"] == "report" and (row["learning_rate"], row["c"]) == best
+        ]
+        if {row["seed"] for row in reported} != {*REPORTED_SEEDS}:
+            continue
         rows.append(
             {
                 "loss": cell.label,
@@ -129,6 +141,7 @@ def summary(table):
                 "learning_rate": best[0],
                 "c": best[1],
                 "is_inside": all(pair in pairs for pair in neighbors(best)),
+                "commits": sorted({row["commit"] for row in mine}),
                 "probe": interval([row["accuracy"] for row in reported]),
                 "probe_16_views": interval(
                     [row["accuracy_16_views"] for row in reported]
@@ -166,8 +179,11 @@ def draw(rows, title):
     return figure
 
 
-def write(table, path):
-    """Write the complete cells to a JSON file and a picture, and return their rows."""
+def write(table, path, part):
+    """Write the complete cells to a JSON file and a picture, and return their rows.
+
+    Processes of several shares write the same files, each by a temporary one.
+    """
     rows, views_seen = summary(table), VIEWS_SEEN[DATASET.value]
     content = {
         "study": "formula",
@@ -177,9 +193,10 @@ def write(table, path):
         **training.provenance(),
         "command": tables.command(),
     }
-    training.write_json(path.with_name(f"{path.name}.json"), content)
+    with tables.replace_file(path.with_name(f"{path.name}.json"), part) as unfinished:
+        training.write_json(unfinished, content)
     figure = draw(rows, f"{DATASET.value}, {views_seen:,} views seen")
-    with tables.replace_file(path.with_name(f"{path.name}.png")) as unfinished:
+    with tables.replace_file(path.with_name(f"{path.name}.png"), part) as unfinished:
         figure.savefig(unfinished, dpi=110)
     tables.plt.close(figure)
     return rows
@@ -189,7 +206,10 @@ def main(argv):
     """Run a share of the cells, and write those that are complete."""
     if argv[1:]:
         raise app.UsageError(f"These are not flags: {argv[1:]}")
-    part, parts = map(int, SHARE.value.split("/"))
+    match = re.fullmatch(r"([0-9]+)/([0-9]+)", SHARE.value)
+    part, parts = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= part <= parts:
+        raise app.UsageError(f"--share must be like 1/2. Received: {SHARE.value}")
     out, name = pathlib.Path(OUT.value).expanduser(), f"formula-{DATASET.value}"
     out.mkdir(parents=True, exist_ok=True)
     versions.refuse_other_file(out / f"{name}.json")
@@ -198,12 +218,12 @@ def main(argv):
     recipe = dataclasses.replace(
         recipe, data_dir=DATA_DIR.value, augment="device", epochs=1, warmup_epochs=0.1
     )
-    rows = write(table, out / name)
+    rows = write(table, out / name, part)
     splits = mv.data.load(DATASET.value, DATA_DIR.value)
     trainer = Trainer(recipe, VIEWS_SEEN[DATASET.value], splits, table)
     for cell in CELLS[part - 1 :: parts]:
         trainer.report(cell, *trainer.search(cell))
-        rows = write(table, out / name)
+        rows = write(table, out / name, part)
     for row in rows:
         probe = row["probe"]
         print(

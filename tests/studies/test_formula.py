@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from absl import app
 from keras import ops
 
 import helpers
@@ -89,6 +90,46 @@ def test_an_interrupted_study_goes_on(table, labelled):
     ]
 
 
+def row_of(cell, **changes):
+    row = dict(
+        zip(short_runs.COLUMNS, (cell.name, "report", 0.004, 1.0, 0), strict=False)
+    )
+    rest = dict(accuracy=0.5, accuracy_16_views=0.6, seconds=1.0, commit="abc")
+    return {**row, **rest, **changes}
+
+
+def test_rows_of_every_cell_are_read_back(table):
+    for cell in formula.CELLS:
+        table.add(**row_of(cell))
+    keys = [(cell.name, "report", 0.004, 1.0, 0) for cell in formula.CELLS]
+    assert list(table.rows()) == keys
+
+
+def test_lines_that_are_cut_are_no_rows(table):
+    table.add(**row_of(CELL))
+    whole = table.path.read_bytes()
+    table.add(**row_of(CELL, seed=1))
+    both = table.path.read_bytes()
+    for end in range(len(whole), len(both) - len("abc\n")):
+        table.path.write_bytes(both[:end])
+        assert len(table.rows()) == 1
+        table.add(**row_of(CELL, seed=2))
+        assert {key[-1] for key in table.rows()} == {0, 2}
+
+
+def test_reports_of_another_pair_do_not_count(table, labelled):
+    trainer = make_trainer(table, labelled)
+    trainer.__class__ = Surface
+    for seed in short_runs.REPORTED_SEEDS:
+        table.add(**row_of(formula.CELLS[0], seed=seed, accuracy=0.1))
+    assert not formula.summary(table)
+    best = trainer.search(formula.CELLS[0])
+    assert not formula.summary(table)
+    trainer.report(formula.CELLS[0], *best)
+    (row,) = formula.summary(table)
+    assert row["probe"]["mean"] > 0.8 and (row["learning_rate"], row["c"]) == best
+
+
 @pytest.mark.usefixtures("small_backbone")
 def test_runs_train_and_probe(table, labelled):
     trainer = make_trainer(table, labelled)
@@ -128,6 +169,7 @@ def test_a_training_that_diverged_counts_as_guessing(table, labelled):
     encoder = helpers.small_encoder((12, 12, 3))
     encoder.set_weights([np.full_like(w, np.nan) for w in encoder.get_weights()])
     assert trainer._probe(encoder, "search")[0] == 0.5
+    assert trainer._probe(encoder, "report") == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("diagonal, rest", [("mean", "all"), ("all", "mean")])
@@ -179,6 +221,12 @@ def test_shares_make_a_whole(run, tmp_path):
     text = (tmp_path / "formula-shapes-runs.csv").read_text()
     run()
     assert (tmp_path / "formula-shapes-runs.csv").read_text() == text
+
+
+@pytest.mark.parametrize("share", ["0/2", "3/2", "1", "a/b"])
+def test_shares_that_are_none(share, run):
+    with pytest.raises(app.UsageError, match=f"Received: {share}"):
+        run(share)
 
 
 def test_results_of_another_version_are_not_added_to(run, tmp_path):

@@ -6,7 +6,7 @@ and goes on; several processes may add rows to one file.
 
 import csv
 import dataclasses
-import os
+import io
 import time
 from collections.abc import Callable
 
@@ -42,9 +42,12 @@ class Table:
             path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
 
     def rows(self):
-        """Return `{(cell, purpose, rate, c, seed): row}`, numbers as floats."""
+        """Return `{(cell, purpose, rate, c, seed): row}`, numbers as floats.
+
+        A line that is cut, by a kill or a full disk, is no row.
+        """
         with open(self.path, newline="", encoding="utf-8") as file:
-            found = list(csv.DictReader(file))
+            found = [row for row in csv.DictReader(file) if None not in row.values()]
         for row in found:
             for name in ("learning_rate", "c", "accuracy", "accuracy_16_views"):
                 row[name] = float(row[name] or "nan")
@@ -53,12 +56,15 @@ class Table:
 
     def add(self, **row):
         """Add a row in one write, which other processes cannot cut in two."""
-        line = ",".join(_text(row[name]) for name in COLUMNS) + "\n"
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-        try:
-            os.write(handle, line.encode())
-        finally:
-            os.close(handle)
+        line = io.StringIO()
+        if not self.path.read_bytes().endswith(b"\n"):
+            line.write("\n")  # after a line that is cut
+        writer = csv.writer(line, lineterminator="\n")
+        writer.writerow([_text(row[name]) for name in COLUMNS])
+        content = line.getvalue().encode()
+        with open(self.path, "ab", buffering=0) as file:
+            if file.write(content) != len(content):
+                raise OSError(f"{self.path} could not be written: the disk is full.")
 
 
 def _key(row):
@@ -117,9 +123,10 @@ class Trainer:
         tried = {}
 
         def attempt(rate, scale):
-            tried[rate, scale] = np.mean(
-                [self.run(cell, "search", rate, scale, seed) for seed in SEARCH_SEEDS]
-            )
+            found = [
+                self.run(cell, "search", rate, scale, seed) for seed in SEARCH_SEEDS
+            ]
+            tried[rate, scale] = float(np.mean(found))
 
         for rate in RATES:
             for scale in SCALES:
@@ -137,8 +144,7 @@ class Trainer:
     def run(self, cell, purpose, rate, scale, seed):
         """Return the accuracy of a run, from the table or after training it."""
         key = cell.name, purpose, float(f"{rate:.6g}"), float(f"{scale:.6g}"), seed
-        known = self.table.rows()
-        if key not in known:
+        if key not in self.table.rows():
             start = time.perf_counter()
             encoder = self._train(cell, rate, scale, seed)
             seconds = time.perf_counter() - start
@@ -151,8 +157,7 @@ class Trainer:
                 commit=self.commit,
             )
             print(f"{key}: {one:.1%} in {seconds:.0f} s", flush=True)
-            return one
-        return known[key]["accuracy"]
+        return self.table.rows()[key]["accuracy"]  # as rounded as after a restart
 
     def _train(self, cell, rate, scale, seed):
         keras.utils.clear_session()
@@ -181,7 +186,8 @@ class Trainer:
         extract, probe = mv.evaluation.extract_features, mv.evaluation.linear_probe
         parts = [extract(encoder, part) for part in self.probed[purpose]]
         if not all(np.isfinite(features).all() for features, _ in parts):
-            return 1 / self.splits.num_classes, float("nan")
+            guessing = 1 / self.splits.num_classes
+            return guessing, guessing if purpose == "report" else float("nan")
         one = probe(*parts).accuracy
         if purpose == "search":
             return one, float("nan")

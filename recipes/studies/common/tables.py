@@ -17,8 +17,8 @@ from keras_mvssl import training
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-# Flags that name folders of a machine, which results do not tell.
-FOLDER_FLAGS = ("workdir", "out", "data_dir")
+# Flags that results do not tell: folders of a machine, and shares of the work.
+FOLDER_FLAGS = ("workdir", "out", "data_dir", "share")
 
 
 def by_setting(runs):
@@ -64,12 +64,13 @@ def summary(runs):
 
 
 @contextlib.contextmanager
-def replace_file(path):
+def replace_file(path, part=""):
     """Yield a temporary path beside a file, and put the file written there in place.
 
     The temporary path has the suffix of the file, from which writers tell the format.
+    Processes that write one file at the same time are told apart by `part`.
     """
-    unfinished = path.with_name(f".unfinished-{path.name}")
+    unfinished = path.with_name(f".unfinished{part}-{path.name}")
     yield unfinished
     os.replace(unfinished, path)
 
