@@ -93,7 +93,7 @@ This command does all of the above, and leaves curves, pictures and settings in 
 own. Its first line names the device that it runs on.
 
 Each recipe has a table of settings for 2, 4 and 8 views. For another number of views, such as
-`--views=3`, the recipe interpolates between the settings of the table, and prints them. Flags take
+`--views=3`, the recipe interpolates between the numbers of the table, and prints them. Flags take
 precedence over the table. `--loss=vicreg` and `--loss=reformulated` change the objective. Recipes
 for TFDS data sets can do without TensorFlow: for `--data_dir`, give an npz file with the arrays
 `x_train`, `y_train`, `x_test` and `y_test`.

@@ -116,8 +116,7 @@ measures with care; [recipes/benchmarks](../recipes/benchmarks/README.md) has it
 
 **Which backend on which hardware.** On a CPU, PyTorch and TensorFlow train at about the speed of a
 step that is written by hand in PyTorch, and JAX at 0.6 to 0.8 of it ([table](../recipes/benchmarks/README.md),
-two cores with AVX-512, per CPU-second; by the clock JAX is at about half, since some of its
-operations use one core). PyTorch starts at once; TensorFlow and JAX compile for 5 to 8 seconds, and
+two cores with AVX-512, per CPU-second; by the clock JAX is at 0.5 to 0.7). PyTorch starts at once; TensorFlow and JAX compile for 5 to 8 seconds, and
 in recipes JAX keeps what it compiles for the next start. On a GPU, JAX is far ahead: on one H100 it
 trained a ResNet-18 in bfloat16 on 75,700 views/s, PyTorch on 10,300 (older code). TensorFlow on a
 GPU is not yet run.

@@ -28,10 +28,11 @@ RECIPE = Recipe(
 )
 
 # Settings by number of views: β by features of the projector, as in `cifar10.py`.
+BETA = {256: 0.01, 8192: 0.0004}
 VIEWS = {
-    2: dict(beta={256: 0.01, 8192: 0.0004}),
-    4: dict(beta={256: 0.01, 8192: 0.0004}),
-    8: dict(beta={256: 0.01, 8192: 0.0004}),
+    2: dict(beta=BETA),
+    4: dict(beta=BETA, fractions={0.5: dict(beta={256: 0.01, 8192: 0.0008})}),
+    8: dict(beta=BETA, fractions={0.25: dict(beta={256: 0.006, 8192: 0.0004})}),
 }
 
 if __name__ == "__main__":

@@ -20,9 +20,12 @@ authors' of their runs with several numbers of views, who train for 100 epochs w
 at a constant 1e-3; here the learning rate warms up and decays. Their ResNet-18 keeps
 all 128 pixels up to its first block; the ImageNet stem used here takes a sixteenth of
 that work. With 2 views they compare all pairs of views; here each view is compared with
-the mean view, for any number. `--settings=authors` takes theirs. The authors probe the
-central half of images of 256 pixels; here probes see the whole image. A fraction of the
-images is balanced over the classes, as theirs of ImageNet.
+the mean view, for any number. `--settings=authors` takes theirs, but for the 10,000
+training images that they hold out of runs on all images, for one loss of the whole
+batch in place of one on each GPU, and for Adam's weight decay, which PyTorch adds to
+the gradient. The authors probe the central half of images of 256 pixels; here probes
+see the whole image. A fraction of the images is balanced over the classes, as theirs of
+ImageNet.
 """
 
 import dataclasses

@@ -11,8 +11,9 @@ Batch size and learning rate are the authors' of their runs with several numbers
 views, who train a ResNet-50 (here: a ResNet-18) for 100 epochs on the unlabelled images
 alone. Their learning rate is constant; here it warms up and decays. With 2 views they
 compare all pairs of views; here each view is compared with the mean view, for any
-number. `--settings=authors` takes theirs. Views are made by `RandomViews`, in the
-training step.
+number. `--settings=authors` takes theirs, but for the 5,000 images of `train`, which
+are pretrained on too, and for Adam's weight decay, which PyTorch adds to the gradient.
+Views are made by `RandomViews`, in the training step.
 """
 
 import dataclasses

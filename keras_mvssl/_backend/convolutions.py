@@ -5,6 +5,8 @@ import functools
 
 import keras
 
+from keras_mvssl._backend.normalization import is_single_process
+
 
 @contextlib.contextmanager
 def fast_convolutions(model, training=False):
@@ -41,13 +43,16 @@ def fast_convolutions(model, training=False):
 def lay_out_filters(model):
     """Lay out the filters of a compiled model as convolutions of PyTorch take them.
 
-    The order in memory stays with the variables, but no shape and no value changes. On
-    other backends nothing happens.
+    The order in memory stays with the variables, but no shape and no value changes.
+    Nothing happens on other backends, and where several processes exchange gradients:
+    NCCL wants tensors without such an order.
     """
-    if keras.backend.backend() != "torch":
+    if keras.backend.backend() != "torch" or not model.compiled:
         return
     from keras_mvssl._backend import torch_convolutions
 
+    if not is_single_process():
+        return
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     layers = [layer for layer in model._flatten_layers() if _is_covered(layer)]

@@ -20,7 +20,8 @@ def fuse_batch_normalization(model):
             layer.call = functools.partial(_call_fused, layer)
 
 
-def _is_single_process():
+def is_single_process():
+    """Whether this process of PyTorch trains alone."""
     import torch.distributed as dist
 
     return not dist.is_initialized() or dist.get_world_size() == 1
@@ -31,7 +32,7 @@ def _call_fused(layer, inputs, training=None, mask=None):
         return type(layer).call(layer, inputs, training=training, mask=mask)
 
     uses_batch_statistics = training and layer.trainable
-    if not uses_batch_statistics or mask is not None or not _is_single_process():
+    if not uses_batch_statistics or mask is not None or not is_single_process():
         return call_keras()
     import torch
 

@@ -17,11 +17,12 @@ def cache_folder(name):
         base = pathlib.Path(os.environ.get("XDG_CACHE_HOME", ""))
         if not base.is_absolute():  # As its standard says.
             base = pathlib.Path.home() / ".cache"
-        package = base / "keras_mvssl"
-        folder = package / name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in (package, folder):
-            _refuse_others(path)
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = base
+        for part in ("keras_mvssl", *pathlib.PurePath(name).parts):
+            folder /= part
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _refuse_others(folder)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home.
         warnings.warn(
             f"Nothing is kept for later runs, since there is no cache. {error}",

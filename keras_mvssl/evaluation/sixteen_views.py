@@ -58,14 +58,12 @@ def probe_16_views(
     Reference: the code of Ghosh et al. (2024); their text does not mention it.
     """
     views = RandomViews(augmentation, VIEWS - 1)
-    parts = []
-    for part in (train, test):
+
+    def averaged(part):
         clean, labels = extract_features(encoder, part, batch_size * VIEWS)
         others, _ = extract_features(encoder, part, batch_size, views)
-        parts.append((with_clean(clean, others), labels))
-    return linear_probe(*parts, protocol, seed=seed)
+        # `others` are means over 15 views.
+        mean = (clean + np.float32(VIEWS - 1) * others) / np.float32(VIEWS)
+        return mean, labels
 
-
-def with_clean(clean, others):
-    """Return the mean over 16 views, from the clean one and the mean of the others."""
-    return (clean + np.float32(VIEWS - 1) * others) / np.float32(VIEWS)
+    return linear_probe(averaged(train), averaged(test), protocol, seed=seed)

@@ -45,8 +45,8 @@ def main(
         recipe: A `Recipe`, whose values are the defaults.
         table: Settings that go with numbers of views, for `tuned`. Those given on the
             command line win over them.
-        authors: Optional recipe and table of the paper's authors, which the flag
-            `--settings=authors` chooses.
+        authors: Optional recipe and table of the paper's authors, for Barlow Twins,
+            which the flag `--settings=authors` chooses.
 
     Example:
     ```python
@@ -64,7 +64,8 @@ def main(
             "settings",
             "ours",
             list(choices),
-            "Defaults of this recipe, or those of the paper's authors. Default: ours.",
+            "Defaults of this recipe, or the authors', for Barlow Twins. "
+            "Default: ours.",
             module_name=sys.argv[0],
         )
     groups["where"] = ["workdir", "resume", *groups["where"]]
@@ -75,9 +76,15 @@ def main(
             raise app.UsageError(f"These are not flags: {argv[1:]}")
         values = {name: flags.FLAGS[name].value for name in names}
         workdir, resume = values.pop("workdir"), values.pop("resume")
-        base, rows = choices[values.pop("settings", "ours")]
+        chosen = values.pop("settings", "ours")
+        base, rows = choices[chosen]
         given = {name: value for name, value in values.items() if value is not None}
         new = dataclasses.replace(base, **given)
+        if chosen == "authors" and new.loss != base.loss:
+            raise app.UsageError(
+                "--settings=authors is for Barlow Twins; the weights of their other "
+                f"losses are not offered. Received: --loss={new.loss}"
+            )
         new.check()
         new = tuned(new, rows, keep=given)
         kept_in = _backend.keep_compiled()

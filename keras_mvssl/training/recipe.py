@@ -135,8 +135,8 @@ class Recipe:
         least=1,
     )
     optimizer: Literal["adamw", "adam", "lars"] = setting(
-        "Optimizer; `adam` decays biases too; `lars` is for batches of thousands, and "
-        "wants a learning rate some hundred times as large.",
+        "Optimizer; `adam` decays biases too, apart from the gradient; `lars` is for "
+        "batches of thousands, and wants a learning rate some hundred times as large.",
         "adamw",
         "optimisation",
     )
@@ -146,7 +146,8 @@ class Recipe:
         "cosine",
     )
     learning_rate: float = setting(
-        "Learning rate at its peak; cosine decay to 0 follows.",
+        "Learning rate at its peak; cosine decay to 0 follows, unless the schedule is "
+        "constant.",
         1e-3,
         "optimisation",
         above=0,
@@ -237,7 +238,8 @@ class Recipe:
                 )
         if self.schedule == "constant" and self.warmup_epochs:
             raise ValueError(
-                "`warmup_epochs` apply to schedule='cosine'. "
+                "`warmup_epochs` apply to schedule='cosine', and the authors' settings "
+                "have a constant learning rate. "
                 f"Received: warmup_epochs={self.warmup_epochs}, schedule='constant'"
             )
         if self.augment == "device" and self.workers is not None:

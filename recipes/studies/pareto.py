@@ -12,6 +12,9 @@ training, with the 2 to 4 seconds that compilation takes in each run.
 
 Like "Pareto frontier" on the poster, and figure 5 of the paper.
 
+The loss compares all pairs of views at 2 views, and each view with the mean view above:
+`formula.py` tells the two apart.
+
 Found on shapes, small size, two CPU cores with TensorFlow, 3 seeds, in seconds after
 the other studies: below an error of 60 %, 4 views, on an eighth to all of the images,
 are the frontier of error and seconds, but for 8 views at its very end. For the errors

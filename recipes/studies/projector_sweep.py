@@ -7,6 +7,8 @@ to 8192 with `--size=paper`), once with the β that goes with each size, about c
 once with the β of the largest projector for all. Bars reach from the lowest to the
 highest seed.
 
+The loss compares all pairs of views, as in the original Barlow Twins.
+
 Like "projector size" on the poster, and figure 2 of the paper.
 
 Found on shapes, small size, two CPU cores with TensorFlow, 3 seeds, in 11 minutes: with

@@ -6,8 +6,8 @@ For 2, 4 and 8 views: first the learning rate, at β = 4/D, then c of β = c/D a
 rate. Settings are compared by a probe on training images that its classifier did not
 see; test images have no say. Of the rates within a point of the best, the lowest is
 taken: a probe on 2,000 images of shapes cannot tell smaller differences (and seeds
-differ by more). The script writes a table. `SMALL_VIEW_TABLE` in `common/sizes.py`
-holds the settings that it found.
+differ by more). The loss of 2 views compares all pairs. The script writes a table.
+`SMALL_VIEW_TABLE` in `common/sizes.py` holds the settings that it found.
 
 On shapes, the range of rates was widened, on the same seed, where the best rate lay at
 an edge. With 4 views the best rate followed the edge twice, by less than a point: 81.5,

@@ -14,6 +14,9 @@ a run, so 8 views see up to 8 % fewer views than 2.
 
 Like "multiple views" on the poster, and figures 3 and 4 of the paper.
 
+The loss compares all pairs of views at 2 views, and each view with the mean view above:
+`formula.py` tells the two apart.
+
 Found on shapes, small size, two CPU cores with TensorFlow, 3 seeds, in 8 minutes: after
 two epochs, 4 and 8 views reach 91.3 and 91.4 %, 2 views 67.6 %; the ranges of the seeds
 are apart. Against views and seconds, 4 views are ahead of 2 all along; 8 views cost

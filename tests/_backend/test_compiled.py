@@ -103,13 +103,26 @@ def test_only_an_absolute_cache_home_counts(tmp_path, monkeypatch):
 
 
 @posix
+@pytest.mark.parametrize("mask", [0o002, 0o022])
+def test_folders_are_the_users_own(mask, home):
+    before = os.umask(mask)
+    try:
+        folder = cache_folder("x/y")
+    finally:
+        os.umask(before)
+    assert folder == home / "keras_mvssl/x/y" == cache_folder("x/y")
+    for path in (folder, folder.parent, folder.parent.parent):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+@posix
 def test_folders_of_others_are_not_used(home, monkeypatch):
-    folder = cache_folder("x")
-    for path in (folder, folder.parent):
+    folder = cache_folder("x/y")
+    for path in (folder, folder.parent, folder.parent.parent):
         assert stat.S_IMODE(path.stat().st_mode) & 0o022 == 0
         path.chmod(0o777)
         with pytest.warns(UserWarning, match=f"Others may write to {path}"):
-            assert cache_folder("x") is None
+            assert cache_folder("x/y") is None
         path.chmod(0o700)
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.warns(UserWarning, match="belongs to another user"):

@@ -333,3 +333,21 @@ def test_filters_lie_as_pytorch_takes_them(accumulate, monkeypatch):
     for one, other in zip(*weights, strict=True):
         one, other = map(ops.convert_to_numpy, (one, other))
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_filters_stay_where_processes_exchange_them(model, monkeypatch):
+    """NCCL wants tensors that are contiguous, or channels-last, as they are."""
+    model.compile(optimizer="sgd")
+    monkeypatch.setattr(convolutions, "is_single_process", lambda: False)
+    kernels = [x for x in model.trainable_variables if len(x.shape) == 4]
+    before = [kernel.value for kernel in kernels]
+    _backend.lay_out_filters(model)
+    for kernel, value in zip(kernels, before, strict=True):
+        assert kernel.value is value
+        assert BACKEND != "torch" or value.is_contiguous()
+
+
+def test_a_model_that_is_not_compiled_says_so(model):
+    uncompiled = mv.MultiViewModel(model.encoder, model.projector)
+    with pytest.raises(ValueError, match="call `compile"):
+        uncompiled.fit(np.zeros((4, 2, 12, 12, 3), "uint8"), verbose=0)

@@ -72,7 +72,7 @@ def test_what_cannot_be_fused_is_left_to_keras(monkeypatch):
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(*map(ops.convert_to_numpy, (one, other)))
     layer.trainable = True
-    monkeypatch.setattr(normalization, "_is_single_process", lambda: False)
+    monkeypatch.setattr(normalization, "is_single_process", lambda: False)
     spy = mock.Mock(side_effect=layer._moments)
     layer._moments = spy  # as `synchronize` gives it one
     layer(rows, training=True)

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import pytest
 
@@ -98,11 +99,39 @@ def test_settings_of_a_fraction_and_settings_that_are_words():
     assert made(views=4, fraction=0.5) == (None, 0.2, 7)
     assert made(views=4, fraction=0.4) == (None, 0.3, default)
     assert made(views=8, fraction=0.5)[:2] == (None, 0.2)
+    # β is that of rows with the same pairing.
+    assert made(views=3)[:2] == (None, 0.3)
+    assert made(views=2, pairing="mean", keep=["pairing"])[:2] == ("mean", 0.3)
+    assert made(views=4, pairing="all", keep=["pairing"])[:2] == ("all", 0.5)
     assert made(views=2, pairing="mean", keep=["pairing"])[0] == "mean"
     assert made(views=2, loss="vicreg") == (None, None, default)
     for loss in ("vicreg", "reformulated"):
         tuned(dataclasses.replace(RECIPE, loss=loss), rows).check()
     assert tuned(RECIPE, rows).l2_normalize
+
+
+@pytest.mark.parametrize(
+    "settings, told",
+    [
+        (dict(views=2), ""),
+        (dict(views=4), ""),
+        (dict(views=4, fraction=0.5), ""),
+        (dict(views=4, fraction=0.25), "views=4 .* fraction=0.25 and pairing=mean"),
+        (dict(views=8, fraction=0.5), "views=8 .* fraction=0.5 and pairing=mean"),
+        (dict(views=2, fraction=0.5), "views=2 .* fraction=0.5 and pairing=all"),
+        (dict(views=2, pairing="mean"), "views=2 .* pairing=mean.*: beta=0.3"),
+    ],
+)
+def test_what_is_not_known_is_told(settings, told, capsys):
+    rows = {
+        2: dict(pairing="all", beta={8: 0.5}),
+        4: dict(beta={8: 0.3}, fractions={0.5: dict(beta={8: 0.2})}),
+    }
+    recipe = dataclasses.replace(RECIPE, projector_dim=8, **settings)
+    tuned(recipe, rows, keep=settings)
+    out = capsys.readouterr().out
+    assert bool(out) == bool(told)
+    assert re.search(told, out)
 
 
 def test_size_of_views():
