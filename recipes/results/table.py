@@ -172,6 +172,26 @@ def searches():
     )
 
 
+def formula():
+    """Tabulate the cells of the study of formulas that are complete."""
+    rows = []
+    for data in ("shapes", "cifar10"):
+        if not (cells.RESULTS / f"formula-{data}.json").exists():
+            continue
+        for row in cells.read(f"formula-{data}")["cells"]:
+            line = [data, row["loss"], row["views"], row["images_per_step"]]
+            found = f"{row['learning_rate']:g}{'' if row['is_inside'] else ' (edge)'}"
+            line += [found, f"{row['c']:g}"]
+            for name in ("probe", "probe_16_views"):
+                low, mean, high = (row[name][x] for x in ("low", "mean", "high"))
+                line.append(f"{100 * mean:.1f} % ({100 * low:.1f} to {100 * high:.1f})")
+            rows.append(line)
+    return cells.table(
+        "Data | Loss | Views | Images a step | Rate | c | Probe, one view | 16 views",
+        rows,
+    )
+
+
 def targets():
     """Tabulate the seconds of training until an error on shapes, by views."""
     rows = cells.read_csv("pareto-shapes-small-targets")
@@ -222,8 +242,8 @@ def kernel():
 TABLES = {
     function.__name__: function
     for function in (
-        *(outcome, summary, runs, h100_run, studies, searches, targets, dynamics),
-        *(kernel, *speed_tables.TABLES),
+        *(outcome, summary, runs, h100_run, studies, searches, formula, targets),
+        *(dynamics, kernel, *speed_tables.TABLES),
     )
 }
 
