@@ -19,6 +19,8 @@ PRIVATE_PARTS = {
     "Model.evaluate(_use_cached_eval_dataset)": "models/multi_view_model.py",
     "module names that begin with keras.src.": "models/multi_view_model.py",
     "Optimizer._get_variable_index": "optimizers/lars.py",
+    "Optimizer._apply_weight_decay": "optimizers/lars.py",
+    "Optimizer._use_weight_decay": "optimizers/lars.py",
     "the warning `Skipping variable loading`": "callbacks/checkpoint_content.py",
     "LossScaleOptimizer.inner_optimizer._iterations": "callbacks/divergence.py",
     "keras_cv layer._random_generator": "views/kerascv_layers.py",

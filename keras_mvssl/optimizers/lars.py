@@ -20,6 +20,8 @@ class LARS(keras.optimizers.Optimizer):
     Weights of rank 1 or less (biases, and the scales and offsets of normalisation) are
     updated without adaptation and without decay: v ← m v + γ g. Weights that are all
     zero, or whose gradient is zero, are updated without adaptation but with decay.
+    Weights that `exclude_from_weight_decay` names have λ = 0. For float16 and bfloat16
+    weights, everything but v and w is computed in float32.
 
     The learning rate is a factor of the gradient in v, as in the paper. In other
     implementations γ multiplies v instead: the two differ while γ changes.
@@ -28,7 +30,7 @@ class LARS(keras.optimizers.Optimizer):
         learning_rate: γ, a positive float or a schedule. Usually proportional to the
             batch size: 0.2 to 4.8 for batches of 256 to 4096 in self-supervised work.
         momentum: m, a float in [0, 1).
-        weight_decay: λ, a float of at least 0.
+        weight_decay: λ, a float of at least 0; None is 0.
         trust_coefficient: η, a positive float.
         name: Name of the optimizer.
         **kwargs: Other arguments of `keras.optimizers.Optimizer`.
@@ -51,12 +53,12 @@ class LARS(keras.optimizers.Optimizer):
         self,
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.2,
         momentum: float = 0.9,
-        weight_decay: float = 1e-6,
+        weight_decay: float | None = 1e-6,
         trust_coefficient: float = 1e-3,
         name: str = "lars",
         **kwargs: Any,
     ):
-        decay, trust = weight_decay, trust_coefficient
+        decay, trust = weight_decay or 0.0, trust_coefficient
         ranges = {
             "momentum": (momentum, 0 <= momentum < 1, "in [0, 1)"),
             "weight_decay": (decay, 0 <= decay < math.inf, "of at least 0"),
@@ -68,11 +70,10 @@ class LARS(keras.optimizers.Optimizer):
                     f"`{setting}` must be a finite number {expected}. "
                     f"Received: {setting}={value}"
                 )
-        # `weight_decay` is not passed on: the decay that Keras applies would be missing
-        # from the ratio of norms.
-        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        super().__init__(
+            learning_rate=learning_rate, weight_decay=weight_decay, name=name, **kwargs
+        )
         self.momentum = momentum
-        self.decay = weight_decay
         self.trust_coefficient = trust_coefficient
 
     def build(self, variables):
@@ -81,26 +82,35 @@ class LARS(keras.optimizers.Optimizer):
         super().build(variables)
         (self._momentums,) = self.add_optimizer_variables(variables, ["momentum"])
 
+    def _apply_weight_decay(self, variables):
+        # The decay that Keras applies would be missing from the ratio of norms.
+        pass
+
     def update_step(self, gradient, variable, learning_rate):
-        rate = ops.cast(learning_rate, variable.dtype)
-        update = ops.cast(gradient, variable.dtype)
+        # Norms are sums of squares, which overflow and vanish in float16.
+        is_double = variable.dtype == "float64"
+        dtype = "float64" if is_double else "float32"
+        rate = ops.cast(learning_rate, dtype)
+        update = ops.cast(gradient, dtype)
         velocity = self._momentums[self._get_variable_index(variable)]
         if len(variable.shape) > 1:
-            value = ops.convert_to_tensor(variable)
+            decay = self.weight_decay if self._use_weight_decay(variable) else None
+            decay = decay or 0.0
+            value = ops.cast(variable, dtype)
             norm = ops.norm(ops.reshape(value, (-1,)))
             gradient_norm = ops.norm(ops.reshape(update, (-1,)))
-            update = update + self.decay * value
-            total = gradient_norm + self.decay * norm
+            update = update + decay * value
+            total = gradient_norm + decay * norm
             adapted = self.trust_coefficient * norm / ops.maximum(total, 1e-30)
             usable = ops.logical_and(norm > 0, gradient_norm > 0)
             update = update * ops.where(usable, adapted, ops.ones_like(adapted))
-        self.assign(velocity, self.momentum * velocity + rate * update)
-        self.assign_sub(variable, velocity)
+        step = self.momentum * ops.cast(velocity, dtype) + rate * update
+        self.assign(velocity, ops.cast(step, velocity.dtype))
+        self.assign_sub(variable, ops.cast(step, variable.dtype))
 
     def get_config(self):
         return {
             **super().get_config(),
             "momentum": self.momentum,
-            "weight_decay": self.decay,
             "trust_coefficient": self.trust_coefficient,
         }

@@ -36,7 +36,7 @@ def outcome():
     """Show the end of what the command of the README's `Run it` prints."""
     result = cells.read("shapes-tensorflow")
     names = {"pixels": "raw pixels", "random_init": "random weights"}
-    names["final"] = "pretrained"
+    names |= {"final": "pretrained", "final_16_views": "on 16 views"}
     lines = ["```text", "Linear probe, accuracy on the test images:"]
     lines += [f"  {names[key]:16}{result['probe'][key]:7.1%}" for key in names]
     return "\n".join([*lines, "```"])

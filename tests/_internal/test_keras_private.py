@@ -71,6 +71,23 @@ def variable_index(tmp_path):
     assert optimizer._get_variable_index(variables[1]) == 1
 
 
+def apply_weight_decay(tmp_path):
+    optimizer = keras.optimizers.SGD(1.0, weight_decay=0.5)
+    called = []
+    optimizer._apply_weight_decay = called.append
+    variable = keras.Variable([1.0])
+    optimizer.apply([keras.ops.zeros((1,))], [variable])
+    assert called and keras.ops.convert_to_numpy(variable.value)[0] == 1.0
+
+
+def use_weight_decay(tmp_path):
+    variables = [keras.Variable([1.0], name=name) for name in ("kept", "other")]
+    optimizer = keras.optimizers.SGD(1.0)
+    optimizer.exclude_from_weight_decay(var_names=["kept"])
+    optimizer.build(variables)
+    assert [optimizer._use_weight_decay(x) for x in variables] == [False, True]
+
+
 def skipping_variable_loading(tmp_path):
     def model(optimizer):
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -130,6 +147,8 @@ TESTS = {
     "Model.evaluate(_use_cached_eval_dataset)": cached_eval_dataset,
     "module names that begin with keras.src.": module_names,
     "Optimizer._get_variable_index": variable_index,
+    "Optimizer._apply_weight_decay": apply_weight_decay,
+    "Optimizer._use_weight_decay": use_weight_decay,
     "the warning `Skipping variable loading`": skipping_variable_loading,
     "LossScaleOptimizer.inner_optimizer._iterations": inner_iterations,
     "keras_cv layer._random_generator": random_generator,

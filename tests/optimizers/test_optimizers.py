@@ -64,6 +64,56 @@ def test_lars_trains_saves_and_loads(tmp_path):
         np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("size, slope", [(0.05, 1e-2), (4.0, 1e-4), (0.05, 8.0)])
+def test_lars_on_other_float_types(dtype, size, slope):
+    """Norms beyond what float16 holds: a step as in float64, on the same numbers."""
+    if dtype == "float64" and keras.backend.backend() == "jax":
+        pytest.skip("JAX has float64 only where it is switched on.")
+    rng = np.random.default_rng(0)
+    w, g = (x * rng.choice([-1.0, 1.0], (128, 128)) for x in (size, slope))
+    variable = keras.Variable(w.astype("float32"), dtype=dtype)
+    gradient = keras.ops.cast(g, dtype)
+
+    def value(x):
+        return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")))
+
+    before, slopes = value(variable.value), value(gradient)
+    LARS(1.0, **{**SETTINGS, "trust_coefficient": 0.1}).apply([gradient], [variable])
+    norms = np.linalg.norm(before.astype("float64")), np.linalg.norm(slopes)
+    ratio = 0.1 * norms[0] / (norms[1] + 0.01 * norms[0])
+    expected = -ratio * (slopes + 0.01 * before)
+    error = np.linalg.norm(value(variable.value) - before - expected)
+    assert error < 0.05 * np.linalg.norm(expected)
+
+
+def decayed(optimizer, exclude):
+    """What a step without a gradient leaves of two kernels of 2."""
+    kernels = [
+        keras.Variable(np.full((2, 3), 2.0, "float32"), name=name)
+        for name in ("kernel", "embedding")
+    ]
+    exclude(optimizer, kernels)
+    optimizer.apply([keras.ops.zeros((2, 3))] * 2, kernels)
+    return [float(keras.ops.convert_to_numpy(x.value)[0, 0]) for x in kernels]
+
+
+@pytest.mark.parametrize("by", ["names", "list"])
+def test_what_lars_does_not_decay(by):
+    def exclude(optimizer, kernels):
+        chosen = {"names": dict(var_names=["emb"]), "list": dict(var_list=kernels[1:])}
+        optimizer.exclude_from_weight_decay(**chosen[by])
+
+    optimizer = LARS(1.0, momentum=0.0, weight_decay=0.1)
+    assert decayed(optimizer, exclude) == pytest.approx([2 - 0.1 * 2, 2.0])
+    assert optimizer.weight_decay == 0.1
+    without = LARS(1.0, weight_decay=None)
+    assert without.weight_decay is None
+    assert decayed(without, lambda *args: None) == [2.0, 2.0]
+    again = LARS.from_config(without.get_config())
+    assert again.weight_decay is None
+
+
 @pytest.mark.parametrize(
     "settings",
     [dict(momentum=1.0), dict(weight_decay=-1.0), dict(trust_coefficient=0.0)],
