@@ -718,7 +718,7 @@ FAULTS = {
     "optimizers": [
         Fault(
             "keras_mvssl/optimizers/lars.py",
-            "total = gradient_norm + self.decay * norm",
+            "total = gradient_norm + decay * norm",
             "total = gradient_norm",
             "tests/optimizers/test_optimizers.py::test_lars_is_the_papers",
         ),
