@@ -115,9 +115,10 @@ This code calls the engines eagerly, on a machine that may be busy. `recipes/ben
 measures with care; [recipes/benchmarks](../recipes/benchmarks/README.md) has its results.
 
 **Which backend on which hardware.** On a CPU, PyTorch and TensorFlow train at about the speed of a
-step that is written by hand in PyTorch, and JAX at 0.6 to 0.8 of it ([table](../recipes/benchmarks/README.md),
-two cores with AVX-512, per CPU-second; by the clock JAX is at 0.5 to 0.7). PyTorch starts at once; TensorFlow and JAX compile for 5 to 8 seconds, and
-in recipes JAX keeps what it compiles for the next start. On a GPU, JAX is far ahead: on one H100 it
+step that is written by hand in PyTorch, at 0.85 to 1.0 of it per CPU-second, and JAX at 0.6 to 0.8
+(by the clock 0.5 to 0.7; [table](../recipes/benchmarks/README.md), two cores with AVX-512). PyTorch
+starts at once; TensorFlow and JAX take 5 to 8 seconds to the end of the first step, and in recipes
+JAX keeps what it compiles for the next start. On a GPU, JAX is far ahead: on one H100 it
 trained a ResNet-18 in bfloat16 on 75,700 views/s, PyTorch on 10,300 (older code). TensorFlow on a
 GPU is not yet run.
 

@@ -13,9 +13,9 @@ on JAX and reached 72.3 %. Smaller jobs, for two CPU cores:
 The authors train a ResNet-50 for 100 epochs on batches of 128, for any number of views
 (of 512 in their sweep over projectors), with Adam at a constant 1e-3, and with 2 views
 they compare all pairs of views: `--settings=authors` (but for Adam's weight decay,
-which PyTorch adds to the gradient). This recipe trains a ResNet-18,
-on batches of 64 at a learning rate that warms up to 3e-3 and decays: short runs need
-many steps. It compares each view with the mean view, for any number.
+which PyTorch adds to the gradient). This recipe trains a ResNet-18, on batches of 64 at
+a learning rate that warms up to 3e-3 and decays: short runs need many steps. It
+compares each view with the mean view, for any number.
 
 `RandomViews` makes the views in the training step: the images are small and in memory,
 and no CPU keeps up with an accelerator that trains on 32 x 32 pixels. With these views,

@@ -9,7 +9,7 @@ from keras_mvssl._backend.device import processor_features
 from keras_mvssl._internal.cache_folder import cache_folder
 
 # Compilations that take less are not kept. JAX's own limit of 1 second leaves out the
-# many small ones before the first step, which together take longer than the step's.
+# many small ones before the first step, which together take about as long as a step's.
 LEAST_SECONDS = 0.1
 
 
