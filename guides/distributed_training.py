@@ -2,7 +2,7 @@
 Title: Distributed training
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/29
+Last modified: 2026/11/30
 Description: One call for several devices: virtual ones on a laptop, GPUs, TPUs, several machines.
 """
 
@@ -111,6 +111,26 @@ head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 srun torchrun --nnodes="$SLURM_NNODES" --nproc_per_node=8 --rdzv_id="$SLURM_JOB_ID" \
   --rdzv_backend=c10d --rdzv_endpoint="$head:29400" recipes/cifar10.py --workdir="$SCRATCH/first"
 ```
+
+## Who can connect
+
+The processes of a job trust whoever connects to them: they ask for no password, and PyTorch unpickles
+part of what it receives. Other users of the same machine can connect to its loopback, too.
+
+| Job | Listens on |
+|---|---|
+| JAX or TensorFlow on one machine, one process | nothing on a CPU; with several GPUs the loopback (NCCL, not yet run) |
+| PyTorch on one machine, `python script.py` | the loopback (gloo, NCCL); processes meet by a file in a private folder |
+| PyTorch on one machine, `torchrun` | two ports of torchrun on all addresses, with `--standalone` too; else the loopback |
+| PyTorch on several machines | the port of `--rdzv_endpoint` and another, on all addresses of the first machine; free ports on each |
+| JAX, first address `localhost`, `127.x` or `[::1]` | the loopback |
+| JAX on several machines | the port of the first address, on all addresses of that machine; free ports on each |
+| TensorFlow with `TF_CONFIG` | each worker's port on all addresses, even if `TF_CONFIG` says `localhost` |
+
+So on a shared network, prefer one machine without `torchrun`. Run several machines only in a network
+that you trust, or behind a firewall that lets just these machines reach each other on all ports. The
+address of the first JAX process is limited by `JAX_COORDINATOR_BIND_ADDRESS=host:port`, the interface
+of gloo and NCCL by `GLOO_SOCKET_IFNAME` and `NCCL_SOCKET_IFNAME`. TensorFlow has no such setting.
 
 ## TPUs
 

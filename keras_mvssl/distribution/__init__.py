@@ -13,7 +13,7 @@ from keras_mvssl.distribution.job import processes
 from keras_mvssl.distribution.job import replicas
 from keras_mvssl.distribution.job import saves_together
 from keras_mvssl.distribution.job import separate_metric_sums
-from keras_mvssl.distribution.parallel import INTERRUPTED_EXIT_CODE
+from keras_mvssl.distribution.launch import INTERRUPTED_EXIT_CODE
 from keras_mvssl.distribution.parallel import check_batch
 from keras_mvssl.distribution.parallel import data_parallel
 from keras_mvssl.distribution.parallel import refuse_keras_distribution

@@ -1,19 +1,15 @@
 """Set-up of training on several devices, with the backend's own engine."""
 
-import atexit
 import contextlib
 import logging
 import os
-import sys
-import warnings
 
 import keras
 
+from keras_mvssl.distribution import launch
+from keras_mvssl.distribution import loopback
 from keras_mvssl.distribution.job import replicas
 
-# The exit code of a run that was asked to stop and can be continued. In sysexits.h, 75
-# means "temporary failure; the user is invited to retry".
-INTERRUPTED_EXIT_CODE = 75
 CALL_FIRST = "Call `data_parallel` before anything is computed or built."
 
 
@@ -93,7 +89,7 @@ def _on_jax(devices):
     import jax
 
     if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ:
-        keras.distribution.initialize()
+        loopback.start_jax_processes()
     if devices is not None:
         # If JAX has started, the number of devices cannot change any more.
         with contextlib.suppress(RuntimeError):
@@ -110,6 +106,8 @@ def _on_jax(devices):
         names = names[:devices]
     if len(names) == 1:
         return
+    if jax.process_count() == 1:
+        loopback.stay_on_loopback()
     # Keras must not split the data: every process reads its own part, see `processes`.
     keras.distribution.set_distribution(
         keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
@@ -141,6 +139,7 @@ def _on_tensorflow(devices):
     count = devices or max(1, len(gpus))
     if count == 1:
         return
+    loopback.stay_on_loopback()
     kind = "GPU" if gpus else "CPU"
     if gpus:
         _check_count(count, len(gpus), "GPUs")
@@ -170,61 +169,17 @@ def _on_torch(devices):
         _check_count(devices, gpus, "GPUs")
     if dist.is_initialized():
         return
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not launch.is_worker():
         count = devices or max(1, gpus)
         if count > 1:
-            _start_processes(count)
+            launch.start(count)
         return
-    # PyTorch deprecates these functions, but their replacements are still private.
-    warnings.filterwarnings("ignore", "torch.distributed.nn.functional", FutureWarning)
-    if gpus:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if gpus else "gloo")
-    # A process that exits with its process group sometimes aborts, which replaces its
-    # exit code.
-    atexit.register(_leave_process_group)
-    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    here = launch.join()
     if devices not in (None, here):
         raise ValueError(
-            f"torchrun has started {here} processes on this machine. "
-            f"Received: devices={devices}"
+            f"{here} processes have been started on this machine, by torchrun or by an "
+            f"earlier call of `data_parallel`. Received: devices={devices}"
         )
-
-
-def _leave_process_group():
-    import torch.distributed as dist
-
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-def _start_processes(count):
-    """Run this script again in `count` processes, and exit as they do."""
-    from torch.distributed import run
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-    main = sys.modules["__main__"]
-    if getattr(main, "__file__", None) is None or main.__spec__ is not None:
-        raise ValueError(
-            "`data_parallel` can start only a script, `python FILE`, as several "
-            "processes. Start other programs with "
-            f"`torchrun --nproc_per_node={count}`. "
-            f"Received: sys.argv[0]={sys.argv[0]!r}"
-        )
-    try:
-        run.main(["--standalone", f"--nproc_per_node={count}", *sys.argv])
-    except SignalException:  # The processes have saved their state before they ended.
-        sys.exit(INTERRUPTED_EXIT_CODE)
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        if failure.exitcode == INTERRUPTED_EXIT_CODE:
-            sys.exit(INTERRUPTED_EXIT_CODE)
-        sys.exit(
-            f"Process {rank} of {count} ended with code {failure.exitcode}; the others "
-            "were stopped. The message of the process is above."
-        )
-    sys.exit(0)
 
 
 def refuse_keras_distribution():
