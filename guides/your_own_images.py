@@ -29,10 +29,29 @@ The folder may hold:
   each class for its test;
 - the folder `train` and, optionally, `test` and `unlabelled`.
 
-If the images have several sizes, `--image_size` is required. A file that cannot be read stops the
-run with an error that names the file; with `--on_bad_image=skip` such files are skipped. The run
-leaves `encoder.keras` and `report.html` in its folder below `runs/`. The report shows which images
-the encoder finds similar.
+The names of these folders may be in upper or lower case. If the images have several sizes,
+`--image_size` is required. The run leaves `encoder.keras` and `report.html` in its folder below
+`runs/`. The report shows which images the encoder finds similar.
+
+Every file below the folder is read, refused, or told of. A file that cannot be read stops the run
+with an error that names the file; with `--on_bad_image=skip` it is skipped, and listed in
+`bad_images.txt`. One printed line says how many files were left out, read in part or changed, with
+the first of each kind:
+
+| Kind of file | What is done |
+|---|---|
+| JPEG, PNG, BMP, GIF, WebP, PPM, TIFF, JPEG 2000, AVIF | read, whichever of their suffixes they have; the content decides on the decoder, and no other one is started |
+| other suffixes, such as `.txt` or `.heic` | left out, and told of |
+| hidden files and folders, such as `.ipynb_checkpoints` | left out, and told of |
+| links to files and folders | followed; what is read already is left out and told of, and a file in both the test set and another part is refused |
+| broken links, pipes, folders that may not be read | treated as a file that cannot be read |
+| parts that are transparent | laid over white, and told of |
+| gray of 9 to 16 bits | scaled to 8 bits by the bits of the brightest pixel of the file, and told of |
+| color of 16 bits | the upper 8 bits are kept; told of if the file uses less than half of them |
+| more than 16 bits, signed or fractional values | treated as a file that cannot be read |
+| layouts that Pillow decodes wrongly (some planar, subsampled or signed TIFF) | treated as a file that cannot be read |
+| several pages or frames, more channels | the first page, and the first channels, are read; told of |
+| more pixels than `max_pixels` of `load` | JPEG and JPEG 2000 are decoded smaller, and told of; others are treated as a file that cannot be read |
 
 ## In Python
 
@@ -56,7 +75,8 @@ for i, pixels in enumerate(drawn):
     Image.fromarray(pixels).resize((side, side)).save(folder / f"{i:03}.png")
 
 """
-`load` takes the folder by name. Without labels, `train` and `test` are None.
+`load` takes the folder by name. Without labels, `train` and `test` are None. If sub-folders are no
+classes, but days, cameras or patients, `labels="none"` reads the images of all of them.
 """
 
 splits = mv.data.load(f"folder:{folder}", image_size=32)

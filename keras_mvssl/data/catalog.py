@@ -3,18 +3,15 @@
 import dataclasses
 import numbers
 import os
-import pathlib
 import typing
-import zipfile
 
-import numpy as np
-
-from keras_mvssl._internal.checks import check_labelled
-from keras_mvssl._internal.checks import check_pixels
+from keras_mvssl.data import array_file
 from keras_mvssl.data import folder
 from keras_mvssl.data import imagenet100
 from keras_mvssl.data import shapes
 from keras_mvssl.data import tfds
+from keras_mvssl.data.folder import LabelsOfFolders
+from keras_mvssl.data.headers import MAX_PIXELS
 from keras_mvssl.data.images import BadImagePolicy
 from keras_mvssl.data.splits import Splits
 from keras_mvssl.data.splits import subset
@@ -28,6 +25,8 @@ def load(
     image_size: int | None = None,
     on_bad_image: BadImagePolicy = "error",
     balanced: bool = False,
+    labels: LabelsOfFolders | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Splits:
     """Load a data set by its name.
 
@@ -45,12 +44,18 @@ def load(
               required, because the images of ImageNet differ in size.
             - `"folder:PATH"`: JPEG, PNG and other images, with one sub-folder for each
               class, or without sub-folders if the images have no labels. If PATH holds
-              a folder `train`, PATH may also hold `test` (or `val`) and `unlabelled`.
-              Without `test` or `val`, a fifth of each class becomes the test set and
-              is not used for pretraining.
+              a folder `train`, PATH may also hold `test` (or `val`) and `unlabelled`,
+              in upper or lower case. Without `test` or `val`, a fifth of each class
+              becomes the test set and is not used for pretraining. Hidden files are no
+              images; links are followed. Transparent parts are laid over white, and of
+              several pages or frames the first one is read. Images become RGB of 8
+              bits: gray ones of up to 16 bits are scaled by the bits of the brightest
+              pixel, of others the upper 8 bits are kept. One printed line says which
+              files were left out, or read in part or changed in these ways.
             - `"npz:PATH"`: a NumPy file with `x_train`. If there are labels, the file
-              also holds `y_train`, `x_test` and `y_test`. If pretraining uses other
-              images than `x_train`, they are `x_pretrain`.
+              also holds `y_train`, `x_test` and `y_test`; labels may be any whole
+              numbers of at least 0, and become 0, 1, ... in their order. If
+              pretraining uses other images than `x_train`, they are `x_pretrain`.
         data_dir: The folder of TFDS data (default: the folder that TFDS uses), or the
             folder of ImageNet.
         fraction: Share of the pretraining images to keep, in (0, 1]. The subset is
@@ -60,7 +65,7 @@ def load(
         image_size: Optional int, for folders and TFDS. Images are resized (shorter
             side, antialiased) and cropped at the centre to this height and width, in
             pixels. Required if images differ in size.
-        on_bad_image: Treatment of a file in a folder that cannot be read as an image.
+        on_bad_image: Treatment of a file (or folder) that cannot be read as an image.
             `"error"` raises; `"skip"` leaves the file out and lists it in
             `Splits.bad_images`. If a data set is too large for memory, a file may turn
             out to be unreadable only when it is decoded; with `"skip"`, the next image
@@ -68,6 +73,16 @@ def load(
         balanced: Whether a fraction keeps the same share of each class. It then depends
             on labels, which pretraining without labels does not have. The authors of
             the paper balance their fractions of ImageNet, and no others.
+        labels: What the sub-folders of `"folder:PATH"` mean. `"folders"`: each is a
+            class. `"none"`: there are no labels, and all images of all sub-folders (of
+            `train` and `unlabelled`, if there are such; not of `test`) are for
+            pretraining. None: sub-folders are classes where there are any.
+        max_pixels: Most pixels of an image in a folder; to decode it takes 4 to 16
+            bytes a pixel. If there is an `image_size`, larger JPEG files that are not
+            progressive, and JPEG 2000 files of a fifth as many pixels, are decoded at a
+            half, a quarter or an eighth of their size. Others are treated as
+            `on_bad_image` says. Pillow has a limit of its own,
+            `PIL.Image.MAX_IMAGE_PIXELS`.
 
     Returns:
         `Splits`.
@@ -75,8 +90,11 @@ def load(
     Raises:
         ValueError: If the name does not exist (the message suggests similar names),
             `fraction` is outside (0, 1], a folder is empty, an image cannot be read
-            (the message holds its path), images differ in size, or pixels are outside
-            [0, 255], or a fraction is to be balanced where images have no labels.
+            (the message holds its path), images differ in size, pixels are outside
+            [0, 255], a file of the test set is also in another part, names of
+            sub-folders differ in case only, the arrays of an `.npz` file are larger
+            than the memory of the machine, or a fraction is to be balanced where images
+            have no labels.
 
     Example:
     ```python
@@ -103,30 +121,47 @@ def load(
             "`on_bad_image` must be 'error' or 'skip'. "
             f"Received: on_bad_image={on_bad_image!r}"
         )
+    if labels is not None and labels not in typing.get_args(LabelsOfFolders):
+        raise ValueError(
+            f"`labels` must be 'folders', 'none' or None. Received: labels={labels!r}"
+        )
+    if not isinstance(max_pixels, numbers.Integral) or max_pixels < 1:
+        raise ValueError(
+            f"`max_pixels` must be a positive int. Received: max_pixels={max_pixels!r}"
+        )
     name = str(name)
     kind, _, path = name.partition(":")
     if kind in ("folder", "npz") and not path:
         raise ValueError(
             f"`name` must include a path: '{kind}:PATH'. Received: name={name!r}"
         )
+    if labels is not None and kind != "folder":
+        raise ValueError(
+            "`labels` applies to folders, 'folder:PATH'. "
+            f"Received: labels={labels!r}, name={name!r}"
+        )
     if kind == "folder":
-        splits, labels = folder.load(name, path, seed, image_size, on_bad_image)
+        splits, pretrain_labels = folder.load(
+            name, path, seed, image_size, on_bad_image, max_pixels, labels
+        )
     elif image_size is not None and (kind == "npz" or name == "shapes"):
         raise ValueError(
             "`image_size` applies to folders and TFDS data sets. "
             f"Received: name={name!r}, image_size={image_size}"
         )
     elif kind == "npz":
-        splits, labels = _load_npz(name, path)
+        splits, pretrain_labels = array_file.load(name, path)
     elif name == "shapes":
-        splits, labels = _load_shapes()
+        splits, pretrain_labels = _load_shapes()
     elif name == "imagenet100":
-        splits, labels = imagenet100.load(data_dir, seed, image_size, on_bad_image)
+        splits, pretrain_labels = imagenet100.load(
+            data_dir, seed, image_size, on_bad_image, max_pixels
+        )
     else:
-        splits, labels = tfds.load(name, data_dir, image_size)
+        splits, pretrain_labels = tfds.load(name, data_dir, image_size)
     if fraction == 1:
         return splits
-    classes = labels() if balanced else None
+    classes = pretrain_labels() if balanced else None
     if balanced and classes is None:
         raise ValueError(
             "`balanced` needs labels of all images for pretraining, which "
@@ -143,62 +178,3 @@ def _load_shapes():
     test = shapes.draw(2_000, seed=1)
     splits = Splits("shapes", x, (x, y), test, x.shape[1:], shapes.CLASS_NAMES)
     return splits, lambda: y
-
-
-def _load_npz(name, path):
-    path = pathlib.Path(path).expanduser()
-    arrays = _read_npz(name, path)
-    if "x_train" not in arrays:
-        raise ValueError(
-            f"`{path}` must hold an array x_train. Received: {sorted(arrays)}"
-        )
-    x = arrays["x_train"]
-    for key in ("x_train", "x_test", "x_pretrain"):
-        images = arrays.get(key, x)
-        if images.ndim != 4 or images.shape[1:] != x.shape[1:] or not len(images):
-            raise ValueError(
-                f"`{key}` of `{path}` must have shape (N, H, W, C), the last three as "
-                f"x_train. Received: {key}.shape={images.shape}, "
-                f"x_train.shape={x.shape}"
-            )
-        check_pixels(images, f"{key} of {path}")
-    has_labels = "y_train" in arrays or "y_test" in arrays
-    if has_labels and not {"y_train", "x_test", "y_test"} <= set(arrays):
-        raise ValueError(
-            f"For probes, `{path}` must hold y_train, x_test and y_test, or else no "
-            f"labels. Received: {sorted(arrays)}"
-        )
-    pretrain = arrays.get("x_pretrain", x)
-    splits = Splits(name, pretrain, None, None, x.shape[1:])
-    if not has_labels:
-        return splits, lambda: None
-    parts = {}
-    for part in ("train", "test"):
-        y = arrays[f"y_{part}"]
-        y = y.reshape(-1) if y.shape[1:] == (1,) else y
-        check_labelled((arrays[f"x_{part}"], y), f"{part} of {path}")
-        parts[part] = (arrays[f"x_{part}"], y.astype("int32"))
-    count = int(max(y.max() for _, y in parts.values())) + 1
-    names = tuple(str(i) for i in range(count))
-    splits = dataclasses.replace(splits, **parts, class_names=names)
-    return splits, lambda: parts["train"][1] if pretrain is x else None
-
-
-def _read_npz(name, path):
-    if not path.is_file():
-        raise ValueError(
-            f"`name` must lead to a file; no such file exists. Received: name={name!r}"
-        )
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (
-        AttributeError,
-        OSError,
-        TypeError,
-        ValueError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise ValueError(
-            f"The file cannot be read as .npz: {error}. Received: name={name!r}"
-        ) from error

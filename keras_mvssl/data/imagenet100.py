@@ -4,6 +4,7 @@ import pathlib
 
 from keras_mvssl.data import folder
 from keras_mvssl.data import tfds
+from keras_mvssl.data.headers import MAX_PIXELS
 
 # The classes of CMC (Tian et al., "Contrastive Multiview Coding", 2020), sorted.
 _CLASSES = """
@@ -24,7 +25,7 @@ n07831146 n07836838 n13037406 n13040303
 CLASSES = tuple(_CLASSES.split())
 
 
-def load(data_dir, seed, image_size, on_bad_image="error"):
+def load(data_dir, seed, image_size, on_bad_image="error", max_pixels=MAX_PIXELS):
     """Load ImageNet-100.
 
     The images are read from the sub-folders of `train` and `val` in `data_dir` if
@@ -35,7 +36,16 @@ def load(data_dir, seed, image_size, on_bad_image="error"):
     """
     root = pathlib.Path(data_dir or ".").expanduser()
     if data_dir is not None and (root / "train").is_dir():
-        return folder.load("imagenet100", root, seed, image_size, on_bad_image, CLASSES)
+        return folder.load(
+            "imagenet100",
+            root,
+            seed,
+            image_size,
+            on_bad_image,
+            max_pixels,
+            labels="folders",
+            classes=CLASSES,
+        )
     try:
         return tfds.load("imagenet2012", data_dir, image_size, CLASSES)
     except ValueError as error:

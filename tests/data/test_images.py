@@ -9,8 +9,8 @@ from PIL import Image
 
 from keras_mvssl import data
 from keras_mvssl.data import folder
-from keras_mvssl.data.images import read_image
-from keras_mvssl.data.images import size_of
+from keras_mvssl.data.decoding import read_image
+from keras_mvssl.data.headers import size_of
 
 RED = (200, 40, 40)
 
