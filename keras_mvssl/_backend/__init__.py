@@ -3,6 +3,8 @@
 from keras_mvssl._backend.compiled import keep_compiled
 from keras_mvssl._backend.convolutions import fast_convolutions
 from keras_mvssl._backend.convolutions import lay_out_filters
+from keras_mvssl._backend.datasets import drop_single_images
+from keras_mvssl._backend.datasets import look_at_images
 from keras_mvssl._backend.device import device_name
 from keras_mvssl._backend.device import has_accelerator
 from keras_mvssl._backend.device import processor_name
@@ -18,16 +20,19 @@ from keras_mvssl._backend.random_state import set_random_state
 from keras_mvssl._backend.random_state import unchanged_random_state
 from keras_mvssl._backend.tensors import refuse_foreign_graph
 from keras_mvssl._backend.tensors import require_rows
+from keras_mvssl._backend.tensors import state_kept_on_error
 from keras_mvssl._backend.tensors import value_of
 
 __all__ = [
     "device_name",
+    "drop_single_images",
     "fast_convolutions",
     "fuse_batch_normalization",
     "has_accelerator",
     "keep_compiled",
     "keep_freed_memory",
     "lay_out_filters",
+    "look_at_images",
     "matmul",
     "peak_memory",
     "processor_name",
@@ -36,6 +41,7 @@ __all__ = [
     "require_rows",
     "seed_generators",
     "set_random_state",
+    "state_kept_on_error",
     "tensorflow_for_data",
     "unchanged_random_state",
     "value_of",

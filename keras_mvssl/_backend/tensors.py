@@ -1,5 +1,6 @@
 """Values of the backend's tensors, and checks of tensors in graphs."""
 
+import contextlib
 import sys
 
 import keras
@@ -9,6 +10,31 @@ from keras import ops
 def value_of(variable):
     """Return a variable or tensor as a NumPy array, also from several devices."""
     return ops.convert_to_numpy(ops.convert_to_tensor(variable))
+
+
+@contextlib.contextmanager
+def state_kept_on_error(model):
+    """Leave a model with its latest state where its training or evaluation fails.
+
+    On JAX, Keras 3.15 takes the arrays out of the variables while it trains, and an
+    error, or Ctrl-C, would leave the model without weights.
+    """
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    variables = [*model.variables, *model.metrics_variables]
+    if getattr(model, "optimizer", None) is not None:
+        variables += model.optimizer.variables
+    before = [(variable, variable._value) for variable in variables]
+    try:
+        yield
+    except BaseException:
+        model.jax_state_sync()
+        for variable, value in before:
+            # The first step has failed. It has not used up what it was given.
+            if variable._value is None and not value.is_deleted():
+                variable.assign(value)
+        raise
 
 
 def require_rows(x, minimum, message):

@@ -1,43 +1,9 @@
-"""Checks of images and labels that several subpackages share."""
+"""Checks of labelled data that several subpackages share."""
 
 import numpy as np
 
-
-def check_pixels(images, name="images"):
-    """Check that all pixels of an array of images are in [0, 255].
-
-    Args:
-        images: Array-like of any shape, integer or float.
-        name: Name of the array in the error message.
-
-    Raises:
-        ValueError: For values outside [0, 255], values that are not finite, or float
-            images that all lie within [0, 1], which are taken for a mistake.
-    """
-    images = np.asarray(images)
-    if images.dtype == np.uint8 or images.size == 0:
-        return
-    if not (np.issubdtype(images.dtype, np.number)):
-        raise ValueError(
-            f"`{name}` must be numbers in [0, 255]. Received: dtype={images.dtype}"
-        )
-    low, high = float(images.min()), float(images.max())
-    check_range(low, high, name)
-    if np.issubdtype(images.dtype, np.floating) and 0 < high <= 1:
-        raise ValueError(
-            f"`{name}` are float and all within [0, 1], but pixels are expected in "
-            f"[0, 255]. Multiply them by 255. Received: minimum={low:g}, "
-            f"maximum={high:g}"
-        )
-
-
-def check_range(low, high, name="images"):
-    """Check that the smallest and the largest pixel are in [0, 255]."""
-    if not (low >= 0 and high <= 255):
-        raise ValueError(
-            f"`{name}` must be within [0, 255], before any normalisation: the encoder "
-            f"normalises them itself. Received: minimum={low:.9g}, maximum={high:.9g}"
-        )
+from keras_mvssl._internal.pixels import check_pixels
+from keras_mvssl._internal.pixels import host_array
 
 
 def check_labelled(data, name):
@@ -65,12 +31,30 @@ def check_labelled(data, name):
             f"`{name}` must be labelled: a pair (inputs, labels). "
             f"Received: {name} of type {type(data).__name__}"
         )
-    inputs, labels = np.asarray(data[0]), np.asarray(data[1])
+    inputs, labels = data
+    if np.ndim(inputs) == 4:
+        inputs = host_array(inputs, name)
+    inputs, labels = np.asarray(inputs), np.asarray(labels)
     if labels.ndim != 1 or len(labels) != len(inputs) or len(labels) == 0:
         raise ValueError(
             f"`{name}` must hold one label for each input. "
             f"Received: inputs.shape={inputs.shape}, labels.shape={labels.shape}"
         )
+    check_labels(labels, name)
+    if inputs.ndim == 4:
+        check_pixels(inputs, name)
+
+
+def check_labels(labels, name):
+    """Check that labels are whole numbers of at least 0.
+
+    Args:
+        labels: Array of any shape.
+        name: Name of the data in the error message.
+
+    Raises:
+        ValueError: For labels of another type or below 0.
+    """
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             f"The labels of `{name}` must be whole numbers. To turn names into "
@@ -82,8 +66,6 @@ def check_labelled(data, name):
             f"The labels of `{name}` must be at least 0. "
             f"Received: smallest={labels.min()}"
         )
-    if inputs.ndim == 4:
-        check_pixels(inputs, name)
 
 
 def check_classes(train_labels, test_labels):

@@ -9,6 +9,8 @@ import numpy as np
 from keras_mvssl import distribution
 from keras_mvssl._internal.checks import check_classes
 from keras_mvssl._internal.checks import check_labelled
+from keras_mvssl._internal.checks import check_labels
+from keras_mvssl._internal.pixels import check_batch
 from keras_mvssl.evaluation import extract_features
 from keras_mvssl.evaluation.features import MeanOverViews
 from keras_mvssl.views import RandomViews
@@ -37,6 +39,8 @@ class Probe(keras.callbacks.Callback):
                     "Images must have shape (N, H, W, C). "
                     f"Received: images.shape={np.shape(part[0])}"
                 )
+            if hasattr(part, "element_spec"):
+                _check_first(part)
         if not hasattr(train, "element_spec") and not hasattr(test, "element_spec"):
             check_classes(train[1], test[1])
         check_counts(every=every, batch_size=batch_size)
@@ -95,6 +99,13 @@ class Probe(keras.callbacks.Callback):
         features = extract_features(encoder, data, self.batch_size)
         known.append((data, self.views, features))
         return features
+
+
+def _check_first(dataset):
+    """Check the first images of a `tf.data.Dataset`, before training."""
+    for batch, labels in dataset.take(16).batch(16).as_numpy_iterator():
+        check_batch(batch, "data")
+        check_labels(labels, "data")
 
 
 def check_counts(**counts):

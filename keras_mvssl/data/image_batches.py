@@ -9,7 +9,9 @@ import numpy as np
 
 from keras_mvssl import _backend
 from keras_mvssl import distribution
-from keras_mvssl._internal.checks import check_pixels
+from keras_mvssl._internal.pixels import PixelWatch
+from keras_mvssl._internal.pixels import check_pixels
+from keras_mvssl._internal.pixels import host_array
 from keras_mvssl.data.splits import MEMORY_LIMIT_BYTES
 
 # Number of images in the shuffle buffer of a `tf.data.Dataset`.
@@ -52,8 +54,9 @@ def batches(images: Any, batch_size: int, seed: int = 0, start_step: int = 0) ->
     if not hasattr(images, "element_spec"):
         return _ArrayBatches(images, batch_size, seed, start_step)
     tf = _backend.tensorflow_for_data()
-    stream, steps = shuffled_batches(tf, images, batch_size, seed, start_step)
-    return prefetch(tf, stream, steps)
+    watch = PixelWatch()
+    stream, steps = shuffled_batches(tf, images, batch_size, seed, start_step, watch)
+    return prefetch(tf, stream, steps, [watch])
 
 
 class _ArrayBatches(keras.utils.PyDataset):
@@ -81,8 +84,10 @@ class _ArrayBatches(keras.utils.PyDataset):
         return (distribution.take_rows(self._images, rows),)
 
 
-def shuffled_batches(tf, images, batch_size, seed, start_step):
+def shuffled_batches(tf, images, batch_size, seed, start_step, watch):
     """Return a stream of this process' part of each batch of a `tf.data.Dataset`.
+
+    The `PixelWatch` sees the first images now, and others as they are read.
 
     Returns:
         The stream, and the steps of an epoch (None if the number of images is unknown).
@@ -103,8 +108,10 @@ def shuffled_batches(tf, images, batch_size, seed, start_step):
     if count != tf.data.UNKNOWN_CARDINALITY:
         _check_count(count, batch_size)
         steps_per_epoch = count // batch_size
-    first = list(images.take(16).as_numpy_iterator()) if spec.dtype != "uint8" else []
-    check_pixels(np.array(first))
+    if spec.dtype != "uint8":
+        watch.check(np.array(list(images.take(16).as_numpy_iterator())))
+        if 0 < count <= 16:
+            watch.finish()
 
     def epoch(index):
         # `Dataset.shuffle` would mix TensorFlow's global seed into the order, so the
@@ -119,7 +126,10 @@ def shuffled_batches(tf, images, batch_size, seed, start_step):
             reshuffle_each_iteration=False,
         )
         shuffled = tf.data.experimental.from_variant(shuffled, images.element_spec)
-        return shuffled.batch(batch_size, drop_remainder=True)
+        shuffled = shuffled.batch(batch_size, drop_remainder=True)
+        if spec.dtype == "uint8":
+            return shuffled
+        return _backend.look_at_images(shuffled, watch.check)
 
     # The stream starts with the epoch of `start_step`, so that only batches of this
     # epoch are read and skipped (all earlier ones if the length is unknown).
@@ -132,11 +142,12 @@ def shuffled_batches(tf, images, batch_size, seed, start_step):
     return stream, steps_per_epoch
 
 
-def prefetch(tf, stream, steps_per_epoch):
+def prefetch(tf, stream, steps_per_epoch, watches=()):
     """Return the stream with two batches prepared ahead.
 
-    The stream has the attributes `steps_per_epoch` and `delivered`, the time of
-    `time.perf_counter()` when the last batch was handed over.
+    The stream has the attributes `steps_per_epoch`, `watches` (each a `PixelWatch` of
+    its images) and `delivered`, the time of `time.perf_counter()` when the last batch
+    was handed over.
     """
 
     def note_time():
@@ -150,6 +161,7 @@ def prefetch(tf, stream, steps_per_epoch):
     timed = stream.prefetch(2).map(hand_over)
     timed.delivered = 0.0
     timed.steps_per_epoch = steps_per_epoch
+    timed.watches = list(watches)
     return timed
 
 
@@ -182,7 +194,7 @@ def check_arguments(images, batch_size, seed, start_step):
 
 def check_array(images, batch_size):
     """Return images as a NumPy array, checked for shape, pixel range and count."""
-    images = np.asarray(images)
+    images = np.asarray(host_array(images))
     if images.ndim != 4:
         raise ValueError(
             "`images` must have shape (N, H, W, C). "

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_mvssl import _backend
+from keras_mvssl._internal.pixels import PixelWatch
 from keras_mvssl.data.image_batches import check_arguments
 from keras_mvssl.data.image_batches import check_array
 from keras_mvssl.data.image_batches import prefetch
@@ -45,7 +46,8 @@ def multiview(
         images: `(N, H, W, C)` array, uint8 or float in [0, 255]; or a `tf.data.Dataset`
             of single images `(H, W, C)`.
         views: A `KerasCVViews`, or any callable `(images, step, offset, batch_size)`
-            that returns views `(B, V, h, w, C)`, computed by TensorFlow.
+            that returns views `(B, V, h, w, C)` in [0, 255], or a list of the V views
+            `(B, h, w, C)`, computed by TensorFlow.
         batch_size: int, at least 2. Images per step.
         seed: int. Seed of the order of the images; the views have a seed of their own.
         start_step: int. The first step of the stream.
@@ -76,12 +78,13 @@ def multiview(
     rows = rows_of_process(batch_size)[1]
     is_dataset = isinstance(images, tf.data.Dataset)
     make_chunks = _chunks_of_dataset if is_dataset else _chunks_of_array
+    watches = [PixelWatch(), PixelWatch("views")]
     chunks, is_whole, steps_per_epoch = make_chunks(
-        tf, images, batch_size, seed, start_step
+        tf, images, batch_size, seed, start_step, watches[0]
     )
 
     def make_views(chunk, step, offset):
-        made = views(chunk, step, offset, batch_size)
+        made = _as_views(tf, views(chunk, step, offset, batch_size))
         # A static batch size lets the loss choose the cheaper of two computations.
         return tf.ensure_shape(made, (rows, *made.shape[1:])) if is_whole else made
 
@@ -90,7 +93,21 @@ def multiview(
     )
     if not is_whole:
         stream = stream.rebatch(rows, drop_remainder=True)
-    return prefetch(tf, stream, steps_per_epoch)
+    if stream.element_spec.dtype != tf.uint8:  # views of a function of the user's
+        stream = _backend.look_at_images(stream, watches[1].check)
+    return prefetch(tf, stream, steps_per_epoch, watches)
+
+
+def _as_views(tf, made):
+    """Return views `(B, V, h, w, C)`, also from a list of views `(B, h, w, C)`."""
+    if isinstance(made, (list, tuple)):
+        made = tf.stack(made, axis=1)
+    if made.shape.rank != 5:
+        raise ValueError(
+            "`views` must return views of shape (B, V, h, w, C), or a list of V views "
+            f"(B, h, w, C). Received: views that returned the shape {made.shape}"
+        )
+    return made
 
 
 def _chunk_size(shape, rows):
@@ -99,7 +116,7 @@ def _chunk_size(shape, rows):
     return min(max(1, CHUNK_VALUES // values), rows)
 
 
-def _chunks_of_array(tf, images, batch_size, seed, start_step):
+def _chunks_of_array(tf, images, batch_size, seed, start_step, watch):
     """Return a stream of chunks of the batches of this process, from an array.
 
     Returns:
@@ -107,6 +124,7 @@ def _chunks_of_array(tf, images, batch_size, seed, start_step):
         batch); whether a chunk is all that this process has of a batch; and the steps
         of an epoch.
     """
+    del watch  # An array is checked at once.
     images = check_array(images, batch_size)
     steps_per_epoch = len(images) // batch_size
     first_row, rows = rows_of_process(batch_size)
@@ -133,9 +151,9 @@ def _chunks_of_array(tf, images, batch_size, seed, start_step):
     return chunks, chunk_size == rows, steps_per_epoch
 
 
-def _chunks_of_dataset(tf, images, batch_size, seed, start_step):
+def _chunks_of_dataset(tf, images, batch_size, seed, start_step, watch):
     """Return what `_chunks_of_array` returns, from a `tf.data.Dataset`."""
-    stream, steps = shuffled_batches(tf, images, batch_size, seed, start_step)
+    stream, steps = shuffled_batches(tf, images, batch_size, seed, start_step, watch)
     first_row, rows = rows_of_process(batch_size)
     chunk_size = _chunk_size(images.element_spec.shape, rows)
 

@@ -10,7 +10,9 @@ from keras import ops
 from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl._internal.checks import check_labelled
-from keras_mvssl._internal.checks import check_pixels
+from keras_mvssl._internal.checks import check_labels
+from keras_mvssl._internal.pixels import PixelWatch
+from keras_mvssl._internal.pixels import host_array
 from keras_mvssl.views import RandomViews
 
 # Step of `RandomViews` for the first batch. Neither training nor the evaluation of a
@@ -43,8 +45,8 @@ def extract_features(
         float32 features `(N, F)` and int labels `(N,)`.
 
     Raises:
-        ValueError: For data without labels, counts that differ, or images outside
-            [0, 255].
+        ValueError: For a whole `MultiViewModel` in place of its encoder, data without
+            labels, counts that differ, or images outside [0, 255].
 
     Example:
     ```python
@@ -54,6 +56,11 @@ def extract_features(
     averaged, labels = extract(encoder, splits.test, views=views)
     ```
     """
+    if hasattr(encoder, "projector"):
+        raise ValueError(
+            "`encoder` must be the encoder alone, whose features are measured: "
+            f"`model.encoder`. Received: encoder={encoder}"
+        )
     check_labelled(data, "data")
     if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
         raise ValueError(
@@ -72,13 +79,15 @@ def _extract(model, data, batch_size):
     if not hasattr(data, "element_spec"):
         images, labels = data
         return run_in_batches(model, images, batch_size), np.asarray(labels)
-    labels = []
+    labels, watch = [], PixelWatch("data")
 
     def checked_batches():
         for batch, batch_labels in data.batch(batch_size).as_numpy_iterator():
-            check_pixels(batch, "data")
+            watch.check(batch)
+            check_labels(batch_labels, "data")
             labels.append(batch_labels)
             yield batch
+        watch.finish()
 
     features = _forward(model, checked_batches(), batch_size)
     if not labels:
@@ -90,7 +99,7 @@ def _extract(model, data, batch_size):
 
 def run_in_batches(model, array, batch_size):
     """Return the float32 outputs of a model for an array, in batches of one size."""
-    array = np.asarray(array)
+    array = np.asarray(host_array(array))
     starts = range(0, len(array), batch_size)
     return _forward(model, (array[i : i + batch_size] for i in starts), batch_size)
 

@@ -7,7 +7,10 @@ import keras
 from keras import ops
 
 from keras_mvssl import distribution
-from keras_mvssl._internal.checks import check_pixels
+from keras_mvssl._internal.pixels import check_batch
+from keras_mvssl._internal.pixels import check_pixels
+from keras_mvssl._internal.pixels import host_array
+from keras_mvssl.models.watched import first_part
 from keras_mvssl.views import RandomViews
 from keras_mvssl.views.augmentation import check_channels
 
@@ -62,62 +65,152 @@ def check_views_layer(views, encoder):
         check_channels(views.augmentation, taken)
 
 
-def check_input(x, name, batch_size, validation_split=0):
-    """Check images or views for `fit` and `evaluate`.
+def checked_input(
+    x, name, kwargs, steps, batch_size, validation_split=0, for_loss=True
+):
+    """Check the input of `fit`, `evaluate` or `predict` before time is spent on it.
 
     Args:
         x: An array, a data set, or any other input of `keras.Model.fit`.
         name: Name of the input in error messages.
+        kwargs: Arguments of that method. The number of batches of an epoch is set in
+            them, if `x` defines it.
+        steps: Name of that argument, e.g. `"steps_per_epoch"`.
         batch_size: int or None. Applies to arrays.
         validation_split: Share of an array that `fit` holds out, in [0, 1).
+        for_loss: Whether a loss is computed, which needs statistics over batches.
+
+    Returns:
+        The input; if it is an array, one that every backend takes.
 
     Raises:
-        ValueError: For pixels outside [0, 255], batches of one image, batches that
-            several devices cannot share equally, and, with several processes, data that
-            is not split between them.
+        ValueError: For several inputs, pixels outside [0, 255], batches of one image,
+            batches that several devices cannot share equally, endless data sets without
+            a number of steps, and, with several processes, data that is not split
+            between them.
     """
-    check_first_pixels(x, name)
-    if distribution.processes()[1] > 1 and not hasattr(x, "steps_per_epoch"):
+    x = host_array(x, name)
+    refuse_structures(x, name)
+    _check_first_pixels(x, name)
+    if for_loss and distribution.processes()[1] > 1 and not _is_own(x):
         raise ValueError(
             "Each process needs its own part of the data: with several processes, "
             f"`{name}` must be made by `keras_mvssl.data.multiview` or "
             f"`keras_mvssl.data.batches`. Received: {name} of type {type(x).__name__}"
         )
-    check_equal_shares(x, name, batch_size, validation_split)
+    _check_equal_shares(x, name, batch_size, validation_split)
+    if for_loss:
+        _refuse_single_images(x, name, batch_size, validation_split)
+    _fill_in_steps(x, kwargs, steps)
+    return x
+
+
+def checked_validation(kwargs, batch_size):
+    """Check `validation_data` in the arguments of `fit`; return it if it is no array.
+
+    An array is put into `kwargs`, as Keras takes it.
+    """
+    given = kwargs.get("validation_data")
+    if given is None:
+        return None
+    given = given[0] if isinstance(given, (tuple, list)) else given
+    size = kwargs.get("validation_batch_size") or batch_size
+    given = checked_input(given, "validation_data", kwargs, "validation_steps", size)
+    if not hasattr(given, "shape"):
+        return given
+    kwargs["validation_data"] = (given, None)
+    return None
+
+
+def _is_own(x):
+    """Return whether a stream is of this package, which checks what it reads."""
+    return hasattr(x, "steps_per_epoch")
+
+
+def _refuse_single_images(x, name, batch_size, validation_split):
+    """Raise ValueError where the last batch is known to be one image."""
+    size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
+    counts = []
     if hasattr(x, "shape"):
-        size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
-        if size < 2:
+        trained = math.floor(x.shape[0] * (1 - validation_split))
+        counts = [trained, x.shape[0] - trained]
+    elif hasattr(x, "element_spec"):
+        counts, size = _batching(x)
+    elif hasattr(x, "collate_fn") and hasattr(x.dataset, "__len__"):
+        # torch's DataLoader, unless its batches are those of a sampler.
+        if x.batch_size is not None and not x.drop_last:
+            counts, size = [len(x.dataset)], x.batch_size
+    elif isinstance(x, keras.utils.PyDataset) and not _is_own(x):
+        count = x.num_batches
+        if count is not None and len(first_part(x[count - 1])) == 1:
+            counts, size = [1], 2
+    if counts and size < 2:
+        raise ValueError(
+            "`batch_size` must be at least 2: the loss computes statistics over "
+            f"the batch. Received: batch_size={size}"
+        )
+    for count in counts:
+        if count % size == 1:
             raise ValueError(
-                "`batch_size` must be at least 2: the loss computes statistics over "
-                f"the batch. Received: batch_size={batch_size}"
+                f"A last batch of one image has no statistics. Leave one image out of "
+                f"`{name}`, or choose another `batch_size`. Received: {count} images, "
+                f"batch_size={size}, validation_split={validation_split}"
             )
-        trained = math.floor(len(x) * (1 - validation_split))
-        for count in (trained, len(x) - trained):
-            if count % size == 1:
-                raise ValueError(
-                    f"{count} images in batches of {size} leave a last batch of one "
-                    "image, which has no statistics. Leave one image out or choose "
-                    f"another `batch_size`. Received: {name}.shape={tuple(x.shape)}, "
-                    f"batch_size={batch_size}, validation_split={validation_split}"
-                )
 
 
-def check_equal_shares(x, name, batch_size, validation_split=0):
+def _batching(dataset):
+    """Return the number of images of a batched `tf.data.Dataset`, and the batch size.
+
+    They are read from parts of TensorFlow that are not public. Where they cannot be
+    known, there are no counts.
+
+    Returns:
+        A list of counts, of one or none, and the batch size.
+    """
+    batched = dataset
+    while not hasattr(batched, "_batch_size"):
+        batched = getattr(batched, "_input_dataset", None)
+        if batched is None:
+            return [], None
+    count, size = int(batched._input_dataset.cardinality()), int(batched._batch_size)
+    is_whole = count > 0 and int(dataset.cardinality()) == math.ceil(count / size)
+    return ([count] if is_whole else []), size
+
+
+def checked_batch(x, name):
+    """Return one batch as an array that every backend takes, after checking it."""
+    x = host_array(x, name)
+    refuse_structures(x, name)
+    check_batch(ops.convert_to_numpy(x), name)
+    return x
+
+
+def refuse_structures(x, name):
+    """Raise ValueError for several inputs, of which the model takes one."""
+    found = first_part(x.element_spec) if hasattr(x, "element_spec") else x
+    if isinstance(found, (list, tuple, dict)):
+        raise ValueError(
+            f"`{name}` must be one array or one data set of images or of views: no "
+            f"list, tuple or dict of inputs. Received: {name} of type "
+            f"{type(found).__name__}"
+        )
+
+
+def _check_equal_shares(x, name, batch_size, validation_split=0):
     """Check that several devices can share each batch equally."""
     if distribution.replicas() == 1 or distribution.processes()[1] > 1:
         return
-    if hasattr(x, "steps_per_epoch"):
+    if _is_own(x):
         return  # Streams of this package have checked their batches already.
     sizes = [None]
     if hasattr(x, "shape"):
         size = batch_size or DEFAULT_BATCH_SIZE
-        trained = math.floor(len(x) * (1 - validation_split))
-        counts = [count for count in (trained, len(x) - trained) if count]
+        trained = math.floor(x.shape[0] * (1 - validation_split))
+        counts = [count for count in (trained, x.shape[0] - trained) if count]
         sizes = [min(size, count) for count in counts]
         sizes += [count % size for count in counts if count % size]
     elif hasattr(x, "element_spec"):
-        spec = x.element_spec
-        sizes = [(spec[0] if isinstance(spec, tuple) else spec).shape[0]]
+        sizes = [first_part(x.element_spec).shape[0]]
     for size in sizes:
         if size is None:
             raise ValueError(
@@ -129,30 +222,30 @@ def check_equal_shares(x, name, batch_size, validation_split=0):
         distribution.check_batch(size)
 
 
-def check_first_pixels(x, name):
+def _check_first_pixels(x, name):
     """Check the pixels of an array, or of the first batch of a data set.
 
-    Iterators are not checked: they cannot be read from the start again.
+    Iterators are not read: they cannot be read from the start again.
     """
-    first = None
     if hasattr(x, "shape"):
-        first = x
-    elif hasattr(x, "element_spec"):
-        spec = x.element_spec
-        spec = spec[0] if isinstance(spec, tuple) else spec
-        if getattr(spec, "dtype", "uint8") != "uint8":
+        check_pixels(ops.convert_to_numpy(x), name)
+        return
+    first = None
+    if _is_own(x):
+        return
+    if hasattr(x, "element_spec"):
+        if getattr(first_part(x.element_spec), "dtype", "uint8") != "uint8":
             first = next(iter(x.take(1).as_numpy_iterator()), None)
     elif isinstance(x, keras.utils.PyDataset):
         first = x[0]
     elif hasattr(x, "__iter__") and not hasattr(x, "__next__"):
         first = next(iter(x), None)  # e.g. torch's DataLoader
-    if isinstance(first, (tuple, list)):
-        first = first[0]
     if first is not None:
-        check_pixels(ops.convert_to_numpy(first), name)
+        refuse_structures(first_part(first), name)
+        check_batch(ops.convert_to_numpy(host_array(first_part(first), name)), name)
 
 
-def fill_in_steps(x, kwargs, argument):
+def _fill_in_steps(x, kwargs, argument):
     """Set the number of batches of an epoch in `kwargs`, if `x` defines it.
 
     Args:

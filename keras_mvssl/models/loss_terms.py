@@ -21,3 +21,27 @@ class LossTerms:
         # Keras weights the loss by the number of images of a batch as well.
         for name, mean in self.means.items():
             mean.update_state(terms[name], sample_weight=images)
+
+
+def refuse_targets(loss, arguments):
+    """Raise ValueError for a loss or metrics that compare with targets.
+
+    Args:
+        loss: The loss that a model is compiled with.
+        arguments: Other arguments of `keras.Model.compile`, a dict.
+    """
+    of_keras = str(getattr(loss, "__module__", "")).startswith("keras.src.")
+    if of_keras or not callable(loss):
+        raise ValueError(
+            "`loss` must be a loss on projections (B, V, D), e.g. from "
+            "`keras_mvssl.losses`: losses of Keras compare with targets, and there "
+            f"are none. Received: loss={loss}"
+        )
+    for name in ("metrics", "weighted_metrics"):
+        if arguments.get(name):
+            raise ValueError(
+                f"`{name}` is not supported: metrics compare with targets, and "
+                "there are none. Use a callback, e.g. "
+                "`keras_mvssl.callbacks.LinearProbe`. "
+                f"Received: {name}={arguments[name]}"
+            )

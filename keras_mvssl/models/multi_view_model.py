@@ -3,19 +3,21 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.losses.multi_view_loss import refuse_weights
-from keras_mvssl.models.inputs import check_equal_shares
-from keras_mvssl.models.inputs import check_first_pixels
-from keras_mvssl.models.inputs import check_input
 from keras_mvssl.models.inputs import check_views_layer
-from keras_mvssl.models.inputs import fill_in_steps
+from keras_mvssl.models.inputs import checked_batch
+from keras_mvssl.models.inputs import checked_input
+from keras_mvssl.models.inputs import checked_validation
 from keras_mvssl.models.inputs import output_size
 from keras_mvssl.models.loss_terms import LossTerms
+from keras_mvssl.models.loss_terms import refuse_targets
+from keras_mvssl.models.watched import watched
 from keras_mvssl.views import RandomViews
 
 # Evaluation uses the views of this step, which training does not reach.
@@ -113,6 +115,11 @@ class MultiViewModel(keras.Model):
         else:
             super().__setattr__(name, value)
 
+    def __call__(self, x, *args, **kwargs):
+        if isinstance(x, np.ndarray):
+            x = checked_batch(x, "x")
+        return super().__call__(x, *args, **kwargs)
+
     def call(self, x, training=None):
         if self.views is not None:
             return self._project(self.views(x, training=training), training)
@@ -148,21 +155,7 @@ class MultiViewModel(keras.Model):
         """
         distribution.refuse_keras_distribution()
         loss = BarlowTwins() if loss is None else loss
-        of_keras = str(getattr(loss, "__module__", "")).startswith("keras.src.")
-        if of_keras or not callable(loss):
-            raise ValueError(
-                "`loss` must be a loss on projections (B, V, D), e.g. from "
-                "`keras_mvssl.losses`: losses of Keras compare with targets, and there "
-                f"are none. Received: loss={loss}"
-            )
-        for name in ("metrics", "weighted_metrics"):
-            if kwargs.get(name):
-                raise ValueError(
-                    f"`{name}` is not supported: metrics compare with targets, and "
-                    "there are none. Use a callback, e.g. "
-                    "`keras_mvssl.callbacks.LinearProbe`. "
-                    f"Received: {name}={kwargs[name]}"
-                )
+        refuse_targets(loss, kwargs)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         distribution.synchronize(self)
         _backend.fuse_batch_normalization(self)
@@ -226,47 +219,46 @@ class MultiViewModel(keras.Model):
             A `keras.callbacks.History`.
 
         Raises:
-            ValueError: Before training, for pixels outside [0, 255], arrays that leave
-                a last batch of one image, and endless data sets without
-                `steps_per_epoch`, in `x` and in `validation_data`.
+            ValueError: For pixels outside [0, 255] in `x` or `validation_data`: before
+                training in an array or a first batch, and at their batch otherwise.
+                Before training, for a last batch of one image, and for endless data
+                sets without `steps_per_epoch`.
         """
         for name in ("sample_weight", "class_weight"):
             refuse_weights(name, kwargs.get(name))
-        check_input(x, "x", batch_size, kwargs.get("validation_split", 0))
-        if hasattr(x, "element_spec") or hasattr(x, "steps_per_epoch"):
+        split = kwargs.get("validation_split", 0)
+        x = checked_input(x, "x", kwargs, "steps_per_epoch", batch_size, split)
+        if not hasattr(x, "shape") and getattr(x, "num_batches", None) is None:
             kwargs.setdefault("shuffle", False)  # Data sets shuffle themselves.
-        fill_in_steps(x, kwargs, "steps_per_epoch")
-        validation = kwargs.get("validation_data")
-        if validation is not None:
-            held_out = validation
-            if isinstance(held_out, (tuple, list)):
-                held_out = held_out[0]
-            size = kwargs.get("validation_batch_size") or batch_size
-            check_input(held_out, "validation_data", size)
-            fill_in_steps(held_out, kwargs, "validation_steps")
-            if held_out is validation and hasattr(validation, "shape"):
-                kwargs["validation_data"] = (validation, None)
+        held_out = checked_validation(kwargs, batch_size)
         distribution.copy_from_first_process(self)
         _backend.lay_out_filters(self)
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            **kwargs,
-        )
+        with (
+            watched((x, "x"), (held_out, "validation_data")) as (x, held_out),
+            _backend.state_kept_on_error(self),
+        ):
+            if held_out is not None:
+                kwargs["validation_data"] = held_out
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                **kwargs,
+            )
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", **kwargs):
         """Compute the loss and its terms, like `keras.Model.evaluate`.
 
         The input `x` is the same as in `fit`.
         """
-        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked that data.
-            check_input(x, "x", batch_size)
-            fill_in_steps(x, kwargs, "steps")
-        return super().evaluate(x, y, batch_size, verbose, **kwargs)
+        if kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked that data.
+            return super().evaluate(x, y, batch_size, verbose, **kwargs)
+        x = checked_input(x, "x", kwargs, "steps", batch_size)
+        with watched((x, "x")) as (x,), _backend.state_kept_on_error(self):
+            return super().evaluate(x, y, batch_size, verbose, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Compute projections, like `keras.Model.predict`.
@@ -274,10 +266,21 @@ class MultiViewModel(keras.Model):
         Returns:
             Projections `(N, V, D)` of views, `(N, 1, D)` of images.
         """
-        check_first_pixels(x, "x")
-        check_equal_shares(x, "x", batch_size)
-        fill_in_steps(x, kwargs, "steps")
-        return super().predict(x, batch_size, verbose, **kwargs)
+        x = checked_input(x, "x", kwargs, "steps", batch_size, for_loss=False)
+        with watched((x, "x")) as (x,), _backend.state_kept_on_error(self):
+            return super().predict(x, batch_size, verbose, **kwargs)
+
+    def train_on_batch(self, x, *args, **kwargs):
+        """Train on one batch of views or images, like `keras.Model.train_on_batch`."""
+        return super().train_on_batch(checked_batch(x, "x"), *args, **kwargs)
+
+    def test_on_batch(self, x, *args, **kwargs):
+        """Compute the loss of one batch, like `keras.Model.test_on_batch`."""
+        return super().test_on_batch(checked_batch(x, "x"), *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        """Compute the projections of one batch, like `keras.Model.predict_on_batch`."""
+        return super().predict_on_batch(checked_batch(x, "x"))
 
     def get_config(self):
         return {

@@ -55,6 +55,17 @@ def jax_state(tmp_path):
     assert "self._jax_state = {" in source_of_fit()
 
 
+def value_of_variable(tmp_path):
+    variable = keras.Variable(np.ones(2))
+    assert variable._value is not None
+    if keras.backend.backend() != "jax":
+        return
+    source = inspect.getsource(keras.Model._purge_model_variables)
+    assert "._value = None" in source
+    source = inspect.getsource(keras.Model.jax_state_sync)
+    assert "_jax_state_synced" in source and "assign(" in source
+
+
 def cached_eval_dataset(tmp_path):
     assert "_use_cached_eval_dataset=True" in source_of_fit()
 
@@ -145,6 +156,7 @@ TESTS = {
     "Model._compile_loss._user_loss_weights": user_loss_weights,
     "Model._jax_state": jax_state,
     "Model.evaluate(_use_cached_eval_dataset)": cached_eval_dataset,
+    "Variable._value, which is None while JAX trains": value_of_variable,
     "module names that begin with keras.src.": module_names,
     "Optimizer._get_variable_index": variable_index,
     "Optimizer._apply_weight_decay": apply_weight_decay,
@@ -163,6 +175,8 @@ def test_all_are_tested():
 def test_all_are_listed():
     """Private attributes of other objects than `self`, but for those that we set."""
     own = {"_averaging_hook", "_replace", "_get_variable_index"}
+    # Of TensorFlow; without them, an odd last batch is found at the end of an epoch.
+    own |= {"_input_dataset", "_batch_size"}
     known = " ".join(PRIVATE_PARTS)
     for path in sorted((helpers.ROOT / "keras_mvssl").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

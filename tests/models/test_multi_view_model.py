@@ -162,7 +162,7 @@ def test_refuses_what_does_not_fit_before_training(model, images):
         model.fit(images, batch_size=4, verbose=0)
     with pytest.raises(ValueError, match="batch of one.*batch_size=8"):
         model.fit(some_views(9), batch_size=8, verbose=0)
-    with pytest.raises(ValueError, match="batch of one.*batch_size=None"):
+    with pytest.raises(ValueError, match="batch of one.*batch_size=32"):
         model.fit(some_views(33), verbose=0)
     with pytest.raises(ValueError, match=r"within \[0, 255\].*minimum=-"):
         model.fit(some_views() - 128.0, batch_size=4, verbose=0)
@@ -170,15 +170,15 @@ def test_refuses_what_does_not_fit_before_training(model, images):
         model.fit(some_views() / 255.0, batch_size=4, verbose=0)
     with pytest.raises(ValueError, match="Multiply them by 255"):
         model.predict(some_views() / 255.0, verbose=0)
-    with pytest.raises(ValueError, match="Multiply them by 255"):
-        model.fit([some_views() / 255.0], verbose=0)
+    with pytest.raises(ValueError, match="no list.*Received: x of type list"):
+        model.fit([some_views()], verbose=0)
     with pytest.raises(ValueError, match="sample_weight"):
         model.fit(some_views(), batch_size=4, sample_weight=np.ones(8), verbose=0)
     with pytest.raises(ValueError, match="sample_weight. is not supported"):
         model.train_on_batch(some_views(), sample_weight=np.ones(8))
     with pytest.raises(ValueError, match="batch_size=1"):
         model.fit(some_views(8), batch_size=1, verbose=0)
-    with pytest.raises(ValueError, match="batch of one.*validation_data.shape"):
+    with pytest.raises(ValueError, match="batch of one.*`validation_data`"):
         model.fit(
             some_views(), batch_size=4, validation_data=(some_views(9),), verbose=0
         )

@@ -1,7 +1,10 @@
+import json
+
 import keras
 import numpy as np
 import pytest
 
+import helpers
 from keras_mvssl import models
 
 
@@ -117,6 +120,9 @@ def test_saved_encoder_has_nothing_custom(tmp_path):
         (dict(input_shape=(32, 32)), r"input_shape=\(32, 32\)"),
         (dict(mean=(1, 2)), "mean="),
         (dict(std=0.0), "std="),
+        (dict(mean=float("nan")), "mean=nan"),
+        (dict(width=8.0), r"width=8\.0"),
+        (dict(input_shape=(32, 32.0, 3)), r"input_shape=\(32, 32\.0, 3\)"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -129,11 +135,55 @@ def test_bad_projector():
         models.Projector(16, dim=0)
 
 
+@pytest.mark.parametrize(
+    "make, arguments",
+    [*STEMS[::2], *(pytest.param(*x, marks=pytest.mark.slow) for x in STEMS[1::2])],
+)
+def test_a_saved_encoder_reads_no_setting_of_keras(make, arguments, tmp_path):
+    # Five channels: a shape of channels first would fail, or be taken for another axis.
+    encoder = make((10, 12, 5), width=8, mean=range(5), std=range(1, 6), **arguments)
+    images = np.random.default_rng(0).integers(0, 256, (2, 10, 12, 5)).astype("float32")
+    expected = encoder(images)
+    encoder.save(tmp_path / "encoder.keras")
+    with helpers.keras_set_to("channels_first", "float16"):
+        loaded = keras.saving.load_model(tmp_path / "encoder.keras")
+        for model in (encoder, loaded):
+            found = model(images)
+            assert keras.backend.standardize_dtype(found.dtype) == "float32"
+            np.testing.assert_array_equal(
+                *map(keras.ops.convert_to_numpy, (found, expected))
+            )
+    with helpers.keras_set_to("channels_first"):
+        built = make((10, 12, 5), width=8, **arguments)
+        shapes = [layer.output.shape for layer in built.layers]
+    assert shapes == [layer.output.shape for layer in encoder.layers]
+
+
+def test_normalisation_is_that_of_earlier_versions():
+    """To the bit: theirs had a list of a number for each channel."""
+    layer = models.TinyResNet((8, 8, 3)).get_layer("normalization")
+    earlier = keras.layers.Rescaling(layer.scale[0][0], layer.offset[0][0])
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype("uint8")
+    one, other = (keras.ops.convert_to_numpy(x(images)) for x in (layer, earlier))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_sizes_from_numpy(tmp_path):
+    eight, three = np.int64(8), np.int32(3)
+    for model in (
+        # In uint8, 64 channels and more would wrap.
+        models.TinyResNet((eight, None, three), np.uint8(32), mean=np.arange(3.0)),
+        models.TinyResNet((eight, eight, three), eight, std=np.float32(2)),
+        models.Projector(eight, np.uint8(255), hidden_dim=three),
+    ):
+        model.save(tmp_path / "model.keras")  # as JSON
+        json.dumps(model.get_config())
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert loaded.count_params() == model.count_params()
+
+
 def test_channels_are_last_whatever_keras_is_set_to():
-    keras.config.set_image_data_format("channels_first")
-    try:
+    with helpers.keras_set_to("channels_first"):
         model = models.ResNet18((32, 32, 3), width=8)
-    finally:
-        keras.config.set_image_data_format("channels_last")
     assert model.get_layer("stem_conv").output.shape == (None, 16, 16, 8)
     assert model.get_layer("stem_pool").output.shape == (None, 8, 8, 8)
