@@ -2,7 +2,7 @@
 Title: Long runs
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/29
+Last modified: 2026/11/30
 Description: Stop, kill and resume a run; checkpoints, precision, and what may go wrong.
 """
 
@@ -146,9 +146,9 @@ Each line is tested; the last column names the test file below `tests/`.
 | The loss is not finite | training ends; the last good checkpoint stays | `The loss is not finite after step 37, at a learning rate of 0.01. Means of this epoch before it: loss 12.3, … Try a lower learning rate, …` | `training/test_fit.py` |
 | Gradients are not finite before a checkpoint | training ends; this checkpoint is not saved | `A variable is not finite after step 40: the gradients were not.` | `training/test_fit.py` |
 | float16 gradients overflow | the step is skipped and counted in `skipped_steps` | | `training/test_fit.py` |
-| A file is not an image, is empty, truncated or enormous, or has 32-bit values | refused; with `--on_bad_image=skip`, skipped and listed in `bad_images.txt` | `An image cannot be read: image file is truncated … Received: cat/12.jpg` | `data/test_images.py` |
+| A file is not an image, is empty, truncated or enormous, or has values of more than 16 bits | refused; with `--on_bad_image=skip`, skipped and listed in `bad_images.txt` | `An image cannot be read: image file is truncated … Received: cat/12.jpg` | `data/test_images.py` |
 | An image disappears while the images stream | the same; with `skip`, the next image of its folder takes its place | `An image cannot be read: … No such file or directory …` | `data/test_images.py` |
-| An image is CMYK, palette, gray, 16-bit gray, transparent, animated or turned by EXIF | read as it is seen; transparency is dropped, an animation gives its first picture | | `data/test_images.py` |
+| An image is CMYK, palette, gray, 16-bit gray, transparent, animated or turned by EXIF | read as it is seen, over white where it is transparent; an animation gives its first picture. One line tells what was changed | | `data/test_decoding.py` |
 | Images have several sizes | refused without `--image_size` | ``Images differ in size: choose one with `image_size`.`` | `data/test_catalog.py` |
 | An `.npz` file holds pickled objects | refused | `The file cannot be read as .npz: …` | `data/test_catalog.py` |
 | A setting is out of its range | refused before anything is read | ``… Received: batch_size=1`` | `training/test_run.py`, `training/test_long_runs.py` |
