@@ -2,7 +2,7 @@
 Title: Transfer and fine-tuning
 Author: The keras_mvssl authors
 Date created: 2026/11/25
-Last modified: 2026/11/28
+Last modified: 2026/11/30
 Description: Frozen features, fine-tuning, few labels, and the encoder in other programs.
 """
 
@@ -125,7 +125,24 @@ can export on the backend that offers the format you need. An encoder for images
 as `TinyResNet((None, None, 3))`, is exported for any size. On JAX it needs
 `jax2tf_kwargs={"with_gradient": False}` as well: JAX cannot write the gradients of strided
 convolutions of unknown sizes.
+
+Under `mixed_bfloat16`, an ONNX file is written that ONNX Runtime refuses to load, as its
+convolutions have no bfloat16 (Keras 3.15, onnxruntime 1.32); under `mixed_float16` it loads, with
+features in float16. Export a float32 copy, whose features are those of the encoder within the
+rounding of its precision:
 """
+
+
+def in_float32(model):
+    def clone(layer):
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+encoder = in_float32(encoder)
 
 if keras.backend.backend() != "torch":
     import tensorflow as tf

@@ -19,6 +19,11 @@ from keras_mvssl.data import shapes
 
 ROOT = pathlib.Path(__file__).parent.parent
 
+NASTY = "</td><script>x</script><a href='javascript:x'>\ud800"
+# Each type of JSON, and numbers that Python reads from it, for files of others.
+JSON_VALUES = [None, True, 0, -1, 1.5, "", NASTY, [], [NASTY], {}, {NASTY: NASTY}]
+JSON_VALUES += [float("nan"), float("inf"), 10**400, [[1]], {"a": {"b": [1]}}]
+
 
 def value_and_gradient(function, array):
     """Value of a scalar function and its gradient, as NumPy, on any backend."""
@@ -116,6 +121,18 @@ def small_encoder(image_shape):
             keras.layers.GlobalAveragePooling2D(),
         ]
     )
+
+
+@contextlib.contextmanager
+def keras_set_to(image_data_format="channels_last", floatx="float32"):
+    """Keras as a program has set it for networks of its own."""
+    keras.config.set_image_data_format(image_data_format)
+    keras.config.set_floatx(floatx)
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_floatx("float32")
 
 
 def draw_few_shapes(most, replace=setattr):

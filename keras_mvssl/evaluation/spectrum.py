@@ -91,7 +91,8 @@ def spectrum(
 def covariance_eigenvalues(features: np.ndarray) -> np.ndarray:
     """Compute the eigenvalues `(F,)` of the covariance of features, largest first.
 
-    Features are `(N, F)`. Eigenvalues below the rounding error of the largest are 0.
+    Features are `(N, F)`. Eigenvalues below the rounding error of the largest, or of
+    the features, are 0.
 
     Example:
     ```python
@@ -99,7 +100,9 @@ def covariance_eigenvalues(features: np.ndarray) -> np.ndarray:
     ```
     """
     features = _as_matrix(features)
-    return _eigenvalues(features - features.mean(axis=0, dtype="float64"))
+    # Of a constant feature, subtraction leaves what its mean is rounded by.
+    rounding = len(features) * np.finfo("float64").eps * np.abs(features).max()
+    return _eigenvalues(features - features.mean(axis=0), rounding)
 
 
 def alpha_req(features: np.ndarray, ranks: tuple[int, int] = AUTHORS_RANKS) -> PowerLaw:
@@ -201,13 +204,14 @@ def _as_matrix(features):
     return features
 
 
-def _eigenvalues(x):
-    """Return the eigenvalues of xᵀx / N, largest first."""
+def _eigenvalues(x, rounding=0.0):
+    """Return the eigenvalues of xᵀx / N, largest first, of x with errors `rounding`."""
     rows, columns = x.shape
     gram = x.T @ x if rows >= columns else x @ x.T
     values = np.linalg.eigvalsh(gram)[::-1] / rows
     values = np.pad(values, (0, columns - len(values)))
     error = max(x.shape) * np.finfo("float64").eps * max(values[0], 0.0)
+    error = max(error, columns * rounding**2)
     return np.where(values > error, values, 0.0)
 
 
@@ -220,7 +224,7 @@ def power_law(eigenvalues, ranks=AUTHORS_RANKS):
             "`ranks` must be two ints (first, last) with 1 <= first < last. "
             f"Received: ranks={ranks}"
         )
-    first, last = ranks
+    first, last = map(int, ranks)
     last = min(last, int(np.count_nonzero(eigenvalues)))
     if last - first < 2:
         raise ValueError(

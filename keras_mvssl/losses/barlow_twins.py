@@ -100,7 +100,7 @@ class BarlowTwins(MultiViewLoss):
         self.beta = beta if beta == "auto" else float(beta)
         self.pairing = pairing
         self.standardization = standardization
-        self.l2_normalize = l2_normalize
+        self.l2_normalize = bool(l2_normalize)
 
     def resolve_beta(self, dim: int) -> float:
         """Return the weight β of the redundancy for projections of `dim` features."""

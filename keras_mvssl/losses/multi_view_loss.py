@@ -19,8 +19,13 @@ class MultiViewLoss(keras.losses.Loss):
     term_names: tuple[str, ...] = ()
 
     def __init__(self, name, **kwargs):
-        kwargs.setdefault("dtype", "float32")  # independent of Keras' `floatx`
-        super().__init__(name=name, **kwargs)
+        dtype = kwargs.pop("dtype", None) or "float32"  # whatever Keras' `floatx` is
+        if keras.dtype_policies.get(dtype).compute_dtype != "float32":
+            raise ValueError(
+                "`dtype` must be 'float32', in which losses are computed for "
+                f"projections of any float type. Received: dtype={dtype!r}"
+            )
+        super().__init__(name=name, dtype=dtype, **kwargs)
 
     def prepare(self, projections: Any) -> Any:
         """Return the projections that the terms are computed from, as float32.

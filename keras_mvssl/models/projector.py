@@ -1,5 +1,7 @@
 """The projector: a small network between the encoder's features and the loss."""
 
+import numbers
+
 import keras
 from keras import layers
 
@@ -39,10 +41,12 @@ def Projector(
     hidden_dim = dim if hidden_dim is None else hidden_dim
     sizes = {"input_dim": input_dim, "dim": dim, "hidden_dim": hidden_dim}
     for size_name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
+        if not isinstance(size, numbers.Integral) or size < 1:
             raise ValueError(
-                f"`{size_name}` must be a positive int. Received: {size_name}={size}"
+                f"`{size_name}` must be a positive int. Received: {size_name}={size!r}"
             )
+    # Integers of NumPy cannot be written into a saved model.
+    input_dim, dim, hidden_dim = map(int, sizes.values())
     features = layers.Input((input_dim,), name="features")
     x = layers.Dense(hidden_dim, use_bias=False, name="hidden")(features)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="hidden_bn")(x)

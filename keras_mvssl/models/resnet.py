@@ -5,9 +5,11 @@ take images in [0, 255], since their first layer normalises, and return pooled f
 `(B, F)`.
 """
 
+import numbers
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import layers
 
 # Mean and standard deviation of ImageNet's RGB values, in [0, 255]. They are defaults
@@ -64,7 +66,7 @@ def ResNet18(
 
     Reference: He et al., "Deep residual learning" (2016).
     """
-    stages = [(width * 2**i, 2, 1 if i == 0 else 2) for i in range(4)]
+    stages = [(2, 1), (2, 2), (2, 2), (2, 2)]
     return _resnet(
         input_shape, stem, width, stages, _basic_block, mean, std, name or "resnet18"
     )
@@ -91,8 +93,7 @@ def ResNet50(
     encoder = keras_mvssl.models.ResNet50((128, 128, 3))
     ```
     """
-    blocks = (3, 4, 6, 3)
-    stages = [(width * 2**i, n, 1 if i == 0 else 2) for i, n in enumerate(blocks)]
+    stages = [(3, 1), (4, 2), (6, 2), (3, 2)]
     return _resnet(
         input_shape, stem, width, stages, _bottleneck, mean, std, name or "resnet50"
     )
@@ -126,7 +127,7 @@ def TinyResNet(
     encoder = keras_mvssl.models.TinyResNet((32, 32, 3))
     ```
     """
-    stages = [(width * 2**i, 1, 2) for i in range(4)]
+    stages = [(1, 2)] * 4
     return _resnet(
         input_shape,
         "cifar",
@@ -140,20 +141,23 @@ def TinyResNet(
 
 
 def _resnet(input_shape, stem, width, stages, block, mean, std, name):
-    is_shape = isinstance(input_shape, (tuple, list))
-    if not is_shape or len(input_shape) != 3 or input_shape[-1] is None:
+    """Build an encoder of stages, each `(blocks, stride of the first block)`."""
+    is_shape = isinstance(input_shape, (tuple, list)) and len(input_shape) == 3
+    if not is_shape or not all(map(_is_size, input_shape)) or input_shape[2] is None:
         raise ValueError(
-            "`input_shape` must be (height, width, channels). "
-            f"Received: input_shape={input_shape}"
+            "`input_shape` must be (height, width, channels), ints of at least 1, of "
+            f"which the first two may be None. Received: input_shape={input_shape}"
         )
+    input_shape = tuple(None if size is None else int(size) for size in input_shape)
     if stem not in ("cifar", "imagenet"):
         raise ValueError(
             f"`stem` must be 'cifar' or 'imagenet'. Received: stem={stem!r}"
         )
-    if not isinstance(width, int) or width < MIN_WIDTH:
+    if not isinstance(width, numbers.Integral) or width < MIN_WIDTH:
         raise ValueError(
-            f"`width` must be an int of at least {MIN_WIDTH}. Received: width={width}"
+            f"`width` must be an int of at least {MIN_WIDTH}. Received: width={width!r}"
         )
+    width = int(width)
     images = layers.Input(input_shape, name="images")
     x = _normalization(input_shape[-1], mean, std)(images)
     if stem == "cifar":
@@ -166,7 +170,8 @@ def _resnet(input_shape, stem, width, stages, block, mean, std, name):
         x = layers.MaxPooling2D(
             3, strides=2, data_format="channels_last", name="stem_pool"
         )(_padded(x, 3, 2, "stem_pool"))
-    for stage, (channels, blocks, stride) in enumerate(stages, start=1):
+    for stage, (blocks, stride) in enumerate(stages, start=1):
+        channels = width * 2 ** (stage - 1)
         for index in range(blocks):
             block_name = f"stage{stage}_block{index + 1}"
             x = block(x, channels, stride if index == 0 else 1, block_name)
@@ -174,22 +179,28 @@ def _resnet(input_shape, stem, width, stages, block, mean, std, name):
     return keras.Model(images, features, name=name)
 
 
+def _is_size(size):
+    return size is None or (isinstance(size, numbers.Integral) and size >= 1)
+
+
 def _normalization(channels, mean, std):
     if channels != 3:
         mean = NOISE_MEAN if mean is IMAGENET_MEAN else mean
         std = NOISE_STD if std is IMAGENET_STD else std
-    mean = [mean] * channels if isinstance(mean, (int, float)) else list(mean)
-    std = [std] * channels if isinstance(std, (int, float)) else list(std)
-    if len(mean) != channels or len(std) != channels or min(std) <= 0:
+    means, stds = ([x] * channels if np.ndim(x) == 0 else list(x) for x in (mean, std))
+    numeric = all(isinstance(x, numbers.Real) and np.isfinite(x) for x in means + stds)
+    if not numeric or not len(means) == len(stds) == channels or min(stds) <= 0:
         raise ValueError(
-            "`mean` and `std` must each be one number, or one for each of the "
+            "`mean` and `std` must each be one finite number, or one for each of the "
             f"{channels} channels, with std > 0. Received: mean={mean}, std={std}"
         )
     # A `Normalization` layer would get inputs of its own when TensorFlow exports the
-    # model to ONNX; a `Rescaling` layer does not.
+    # model to ONNX; a `Rescaling` layer does not. Numbers of rank 3 belong to the last
+    # axis, while a list would belong to the first where Keras' images are set to
+    # channels first.
     return layers.Rescaling(
-        [1 / s for s in std],
-        offset=[-m / s for m, s in zip(mean, std)],
+        [[[1 / float(s) for s in stds]]],
+        offset=[[[-float(m) / float(s) for m, s in zip(means, stds)]]],
         name="normalization",
     )
 

@@ -70,11 +70,16 @@ class LARS(keras.optimizers.Optimizer):
                     f"`{setting}` must be a finite number {expected}. "
                     f"Received: {setting}={value}"
                 )
+        if isinstance(learning_rate, numbers.Real):
+            learning_rate = float(learning_rate)
         super().__init__(
-            learning_rate=learning_rate, weight_decay=weight_decay, name=name, **kwargs
+            learning_rate=learning_rate,
+            weight_decay=None if weight_decay is None else float(weight_decay),
+            name=name,
+            **kwargs,
         )
-        self.momentum = momentum
-        self.trust_coefficient = trust_coefficient
+        self.momentum = float(momentum)
+        self.trust_coefficient = float(trust_coefficient)
 
     def build(self, variables):
         if self.built:

@@ -72,4 +72,4 @@ def scaled_rate(
             "`batch_size` and `base` must be at least 1. "
             f"Received: batch_size={batch_size}, base={base}"
         )
-    return rate * (batch_size / base) ** exponents[rule]
+    return float(rate * (batch_size / base) ** exponents[rule])

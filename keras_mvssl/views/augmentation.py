@@ -118,6 +118,8 @@ class Augmentation:
             raise ValueError(
                 f"`{name}` must be within [0, {high}]. Received: {name}={value}"
             )
+        if not isinstance(value, (int, float)):
+            object.__setattr__(self, name, float(value))  # JSON has no NumPy numbers.
 
     @property
     def needs_rgb(self):

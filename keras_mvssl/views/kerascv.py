@@ -10,11 +10,13 @@ the batch.
 
 import tensorflow as tf
 
-from keras_mvssl._internal.checks import check_pixels
+from keras_mvssl._internal.pixels import check_batch
 from keras_mvssl.views import kerascv_layers
 from keras_mvssl.views.augmentation import Augmentation
 from keras_mvssl.views.augmentation import check_channels
 from keras_mvssl.views.augmentation import check_views
+from keras_mvssl.views.draws import check_place
+from keras_mvssl.views.draws import whole_number
 
 
 class KerasCVViews:
@@ -23,14 +25,14 @@ class KerasCVViews:
     Args:
         augmentation: An `Augmentation`.
         views: int >= 2. Views of each image.
-        seed: int. The same seed gives the same views.
+        seed: int from 0 to 2**63 - 1. The same seed gives the same views.
 
     Call arguments:
         images: `(B, H, W, C)`, uint8 or float, in [0, 255].
-        step: Optional int scalar. With a step, the views are a function of
-            (seed, step, place, view) alone. Without a step, each call draws new
-            numbers from a generator started from `seed`: convenient, but reproducible
-            only in a `map` without `num_parallel_calls`.
+        step: Optional int scalar from 0 to 2**63 - 1. With a step, the views are a
+            function of (seed, step, place, view) alone. Without a step, each call draws
+            new numbers from a generator started from `seed`: convenient, but
+            reproducible only in a `map` without `num_parallel_calls`.
         offset: int scalar. Place of `images[0]` in the whole batch, if `images` is
             only a part of the batch.
         batch_size: int scalar. Size of the whole batch. Defaults to `offset + B`.
@@ -39,8 +41,9 @@ class KerasCVViews:
         uint8 views `(B, V, h, w, C)` in [0, 255].
 
     Raises:
-        ValueError: For fewer than two views, images that are not of rank 4, or colour
-            steps on images that do not have three channels.
+        ValueError: For fewer than two views, images that are not of rank 4, colour
+            steps on images that do not have three channels, or a step or place that is
+            no int or out of its range (tensors are not read).
         tf.errors.InvalidArgumentError: For images outside [0, 255], when a pipeline
             runs. An eager call raises a ValueError instead, also for float images that
             all lie within [0, 1].
@@ -61,11 +64,13 @@ class KerasCVViews:
     def __init__(self, augmentation: Augmentation, views: int, seed: int = 0):
         check_views(augmentation, views, seed)
         self.augmentation = augmentation
-        self.views = views
-        self.seed = seed
+        self.views = int(views)
+        self.seed = int(seed)
         self._draws = StatelessGenerator()
-        self._layers = kerascv_layers.build_layers(augmentation, views, self._draws)
-        self._keys = tf.random.Generator.from_seed(seed)
+        self._layers = kerascv_layers.build_layers(
+            augmentation, self.views, self._draws
+        )
+        self._keys = tf.random.Generator.from_seed(self.seed)
         # A `tf.function` keeps KerasCV in TensorFlow when the call is eager and the
         # Keras backend is another one.
         self._augment = tf.function(self._augment_batch, autograph=False)
@@ -73,6 +78,9 @@ class KerasCVViews:
     def __call__(self, images, step=None, offset=0, batch_size=None):
         images = tf.convert_to_tensor(images)
         self._check(images)
+        step, offset = whole_number(step, "step"), whole_number(offset, "offset")
+        batch_size = whole_number(batch_size, "batch_size")
+        check_place(images, offset, batch_size, self.views)
         if step is None:
             key = self._keys.make_seeds(1)[:, 0]
         else:
@@ -102,7 +110,7 @@ class KerasCVViews:
 
     def _check(self, images):
         if tf.executing_eagerly():
-            check_pixels(images.numpy())
+            check_batch(images.numpy())
         if images.shape.rank != 4:
             raise ValueError(
                 "`images` must have shape (B, H, W, C): batch before making views. "
@@ -137,7 +145,7 @@ def with_range_check(images):
     images = tf.cast(images, tf.float32)
     low, high = tf.reduce_min(images), tf.reduce_max(images)
     check = tf.debugging.Assert(
-        tf.logical_and(low >= 0.0, high <= 255.0),
+        tf.reduce_all(tf.logical_and(images >= 0.0, images <= 255.0)),  # NaN is not
         ["`images` must be within [0, 255]. Received: min, max =", low, high],
     )
     with tf.control_dependencies([check]):

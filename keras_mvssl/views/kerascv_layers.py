@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 # Every layer computes in float32, whatever the global dtype policy: pixels need 8 bits
-# and a sign.
-_FLOAT32 = "float32"
+# and a sign. Without a seed a layer asks for TensorFlow's global generator, which does
+# not exist where operations are deterministic. KerasCV takes a seed of 0 for none.
+_SETTINGS = dict(dtype="float32", seed=1)
 
 
 def build_layers(augmentation, views, draws):
@@ -20,7 +21,7 @@ def build_layers(augmentation, views, draws):
 
     def apply_randomly(rate, *layers):
         layers = [with_draws(layer) for layer in layers]
-        return with_draws(RandomApply(layers, rate, dtype=_FLOAT32))
+        return with_draws(RandomApply(layers, rate, **_SETTINGS))
 
     a = augmentation
     layers = [
@@ -30,23 +31,21 @@ def build_layers(augmentation, views, draws):
                 target_size=a.size,
                 crop_area_factor=Uniform(draws, *a.crop_area),
                 aspect_ratio_factor=Uniform(draws, *a.crop_aspect, log=True),
-                dtype=_FLOAT32,
+                **_SETTINGS,
             )
         )
     ]
     if a.flip:
-        flip = keras_cv.layers.RandomFlip(rate=a.flip, dtype=_FLOAT32)
+        flip = keras_cv.layers.RandomFlip(rate=a.flip, **_SETTINGS)
         layers.append(with_draws(flip))
     if a.blur:
         # The kernel reaches three standard deviations, but no further than the image.
         kernel = [2 * min(a.blur_radius, side - 1) + 1 for side in reversed(a.size)]
         sigma = Uniform(draws, *a.blur_sigma)
-        blur = GaussianBlur(kernel, sigma, dtype=_FLOAT32)
+        blur = GaussianBlur(kernel, sigma, **_SETTINGS)
         layers.append(apply_randomly(a.blur, blur))
     jitter = [
-        Blend(
-            Uniform(draws, max(0.0, 1 - strength), 1 + strength), base, dtype=_FLOAT32
-        )
+        Blend(Uniform(draws, max(0.0, 1 - strength), 1 + strength), base, **_SETTINGS)
         for strength, base in (
             (a.brightness, black),
             (a.contrast, mean_gray),
@@ -57,15 +56,15 @@ def build_layers(augmentation, views, draws):
     if a.hue:
         # A factor of 1 is half a turn to either side in KerasCV.
         hue = Uniform(draws, 0.0, 2 * a.hue)
-        jitter.append(keras_cv.layers.RandomHue(hue, (0, 255), dtype=_FLOAT32))
+        jitter.append(keras_cv.layers.RandomHue(hue, (0, 255), **_SETTINGS))
     if a.jitter and jitter:
         layers.append(apply_randomly(a.jitter, *jitter))
     if a.grayscale:
-        to_gray = keras_cv.layers.Grayscale(output_channels=3, dtype=_FLOAT32)
+        to_gray = keras_cv.layers.Grayscale(output_channels=3, **_SETTINGS)
         layers.append(apply_randomly(a.grayscale, to_gray))
     if a.solarize:
         solarize = keras_cv.layers.Solarization(
-            (0, 255), threshold_factor=(128, 128), dtype=_FLOAT32
+            (0, 255), threshold_factor=(128, 128), **_SETTINGS
         )
         layers.append(apply_randomly(a.solarize, solarize))
     return layers

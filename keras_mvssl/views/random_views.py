@@ -1,6 +1,5 @@
 """Random views made on the accelerator, with any backend."""
 
-import numbers
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +10,16 @@ from keras import ops
 
 from keras_mvssl import _backend
 from keras_mvssl import distribution
-from keras_mvssl._internal.checks import check_pixels
+from keras_mvssl._internal.pixels import check_batch
+from keras_mvssl._internal.pixels import host_array
 from keras_mvssl.views import color
 from keras_mvssl.views import resampling
 from keras_mvssl.views.augmentation import Augmentation
 from keras_mvssl.views.augmentation import check_channels
 from keras_mvssl.views.augmentation import check_views
 from keras_mvssl.views.draws import Draws
+from keras_mvssl.views.draws import check_place
+from keras_mvssl.views.draws import whole_number
 from keras_mvssl.views.extra_steps import apply_steps
 from keras_mvssl.views.extra_steps import check_steps
 from keras_mvssl.views.parameters import Parameters
@@ -67,22 +69,25 @@ class RandomViews(keras.layers.Layer):
 
     Call arguments:
         images: `(B, H, W, C)`, uint8 or float, in [0, 255].
-        step: Optional int scalar below 2**31. Step of training whose views to make; the
-            step that the layer counts is left alone. Pass the step in tf.data.
-        offset: Optional int scalar. Place of `images[0]` in the whole batch, if
-            `images` is only a part of the batch. Defaults to the place of the replica
-            or process, where each has a part of the batch.
+        step: Optional int scalar from 0 to 2**63 - 1. Step of training whose views to
+            make; the step that the layer counts is left alone. Pass the step in
+            tf.data.
+        offset: Optional int scalar. Place of `images[0]` in the whole batch, which has
+            fewer than 2**31 views, if `images` is only a part of the batch. Defaults
+            to the place of the replica or process, where each has a part of the batch.
         batch_size: Optional int scalar. Size of the whole batch, against which `offset`
             is checked. The views do not depend on it.
         training: bool. True draws views. False, without a step, gives one view of each
             image: the whole image, resized.
 
     Returns:
-        float32 views `(B, V, h, w, C)` in [0, 255]; `(B, 1, h, w, C)` if not drawn.
+        Views `(B, V, h, w, C)` in [0, 255]; `(B, 1, h, w, C)` if not drawn. They are
+        float32 under every dtype policy and `floatx`.
 
     Raises:
         ValueError: For fewer than two views, images that are not of rank 4, colour
-            steps on images that do not have three channels, a NumPy array outside
+            steps on images that do not have three channels, a step or place that is
+            no int or out of its range (tensors are not read), a NumPy array outside
             [0, 255] (tensors are not read), steps in `extra` that Keras cannot save,
             that have weights or that return another shape, or use in `tf.data` with
             another backend than TensorFlow.
@@ -137,8 +142,12 @@ class RandomViews(keras.layers.Layer):
             "`KerasCVViews` in tf.data.",
         )
         if isinstance(images, np.ndarray):
-            check_pixels(images)
-        _check_place(offset, images, batch_size)
+            images = host_array(images)
+            check_batch(images)
+        step = whole_number(step, "step")
+        offset = whole_number(offset, "offset")
+        batch_size = whole_number(batch_size, "batch_size")
+        check_place(images, offset, batch_size, self.views)
         return super().__call__(
             images, step=step, offset=offset, batch_size=batch_size, training=training
         )
@@ -171,10 +180,14 @@ class RandomViews(keras.layers.Layer):
             view), `brightness`, `contrast`, `saturation` (factors), `hue` (fraction of
             the circle), and bools `flip`, `blur`, `jitter`, `grayscale`, `solarize`.
         """
+        step, offset = whole_number(step, "step"), whole_number(offset, "offset")
         return self._to_parameters(self._draws(step, count, offset))
 
     def _draws(self, step, count, offset):
-        places = ops.cast(offset, "int32") + ops.arange(count, dtype="int32")
+        # A tensor of int64 may hold places that int32 cannot.
+        wide = keras.backend.standardize_dtype(getattr(offset, "dtype", "int32"))
+        dtype = "int64" if wide == "int64" else "int32"
+        places = ops.cast(offset, dtype) + ops.arange(count, dtype=dtype)
         return Draws(self.seed, step, places, self.views)
 
     def _augment(self, images, parameters):
@@ -207,7 +220,9 @@ class RandomViews(keras.layers.Layer):
         if images.shape[2:4] == self.augmentation.size:
             return images
         rows, columns = (
-            resampling.crop_matrix(ops.zeros((1, 1)), size, size, output_size)
+            resampling.crop_matrix(
+                ops.zeros((1, 1), "float32"), size, size, output_size
+            )
             for size, output_size in zip(
                 images.shape[2:4], self.augmentation.size, strict=True
             )
@@ -225,6 +240,17 @@ class RandomViews(keras.layers.Layer):
                 f"Received: images.shape={tuple(shape)}"
             )
         check_channels(self.augmentation, shape)
+
+    def compute_output_spec(
+        self, images, step=None, offset=None, batch_size=None, training=None
+    ):
+        self._check(images)
+        batch, _, *view = self.compute_output_shape(images.shape)
+        # Whether a model trains is known when it is called.
+        views = None if training is None else 1
+        if step is not None or training:
+            views = self.views
+        return keras.KerasTensor((batch, views, *view), "float32")
 
     def compute_output_shape(self, input_shape, **kwargs):
         # The number of views is 1 or V, depending on the call.
@@ -250,21 +276,6 @@ class RandomViews(keras.layers.Layer):
             for step in config.get("extra", ())
         ]
         return cls(**config)
-
-
-def _check_place(offset, images, batch_size):
-    """Check that a part of a batch lies within it, where the numbers are known."""
-    offset = 0 if offset is None else offset
-    count = images.shape[0] if getattr(images, "shape", None) else None
-    if not all(isinstance(x, numbers.Integral) for x in (offset, count)):
-        return
-    known = isinstance(batch_size, numbers.Integral)
-    whole = batch_size if known else offset + count
-    if not 0 <= offset <= whole - count:
-        raise ValueError(
-            f"The {count} images must lie within the whole batch. "
-            f"Received: offset={offset}, batch_size={batch_size}"
-        )
 
 
 def _to_view_rank(x):

@@ -1,6 +1,7 @@
 from unittest import mock
 
 import keras
+import ml_dtypes
 import numpy as np
 import pytest
 from sklearn import linear_model
@@ -90,6 +91,65 @@ def test_ridge_solves_the_normal_equations(count):
     strengths = [1.0, 1e-2]
     for l2, weights in zip(strengths, ridge.fit_path(x, y, 4, strengths)):
         np.testing.assert_allclose(weights, ridge_reference(x, y, 4, l2), atol=1e-5)
+
+
+def svd_solution(x, y, classes, l2):
+    """The same in float64 without squares of features; with l2=0, the smallest."""
+    x = x.astype("float64")
+    mean, target = x.mean(axis=0), np.eye(classes)[y]
+    left, s, right = np.linalg.svd(x - mean, full_matrices=False)
+    along = left.T @ (target - target.mean(axis=0))
+    factors = np.where(s > 1e-6 * s[0], s / (s**2 + len(x) * l2 + 1e-30), 0)
+    weights = right.T @ (factors[:, None] * along)
+    return np.vstack([weights, target.mean(axis=0) - mean @ weights])
+
+
+@pytest.mark.parametrize("l2", [1.0, 1e-3, 1e-6, 1e-9, 0])
+@pytest.mark.parametrize("count", [30, 300], ids=["few", "many"])
+@pytest.mark.parametrize("kind", ["repeated", "mixed", "constant", "plain", "one"])
+def test_ridge_is_the_exact_minimum(kind, count, l2):
+    x, y = clusters(count, 40 if kind == "plain" else 6)
+    x = x.astype("float32")
+    if kind == "repeated":
+        x = np.repeat(x, 40, axis=1)
+    elif kind == "mixed":  # without a strength, roundings would be directions too
+        x = x @ np.random.default_rng(1).normal(size=(6, 240)).astype("float32")
+        l2 = max(l2, 1e-8)
+    elif kind == "constant":
+        x = np.hstack([x, np.ones((count, 300), "float32")])
+    elif kind == "one":
+        x, y = x[:4], np.arange(4)  # an example of each class
+    (weights,) = ridge.fit_path(x, y, 4, [l2])
+    expected = svd_solution(x, y, 4, l2)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(weights, expected, atol=1e-6 * scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("protocol", ["logistic", "ridge"])
+def test_repeated_features_change_no_decision(protocol):
+    """A penalty that is as strong for all of them together as for one."""
+    train, test = clusters(150, 6, noise=2), clusters(600, 6, noise=2, seed=1)
+    many = [(np.repeat(x, 200, axis=1), y) for x, y in (train, test)]
+    for l2 in (1e-1, 1e-5, 1e-8, 0):
+        expected = linear_probe(train, test, protocol, l2=l2).predictions
+        found = linear_probe(*many, protocol, l2=200 * l2).predictions
+        assert np.mean(found == expected) > 0.98, l2
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_features_of_any_float_type(dtype):
+    dtype = getattr(ml_dtypes, dtype, dtype)
+    train, test = ((x.astype(dtype), y) for x, y in (clusters(), clusters(seed=1)))
+    wide = [(x.astype("float32"), y) for x, y in (train, test)]
+    for probe in (linear_probe, knn):
+        expected = probe(*wide).accuracy
+        assert probe(train, test).accuracy == pytest.approx(expected, abs=1e-6)
+    for scale in (1e-30, 1e6, 1e18):
+        scaled = [(x * np.float32(scale), y) for x, y in wide]
+        assert knn(*scaled).accuracy == pytest.approx(knn(*wide).accuracy, abs=0.01)
+        for protocol in ("logistic", "ridge"):
+            one, other = (linear_probe(*x, protocol).accuracy for x in (scaled, wide))
+            assert one == pytest.approx(other, abs=0.01)
 
 
 @pytest.mark.parametrize("protocol", ["logistic", "ridge", "paper"])

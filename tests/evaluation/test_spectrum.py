@@ -1,3 +1,7 @@
+import dataclasses
+import json
+
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -131,3 +135,26 @@ def test_constant_and_few_features():
 def test_refuses(features, ranks, message):
     with pytest.raises(ValueError, match=message):
         evaluation.alpha_req(features, ranks)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_collapsed_features_of_any_float_type(dtype):
+    dtype = getattr(ml_dtypes, dtype, dtype)
+    rng = np.random.default_rng(0)
+    constant = np.full((90, 5), 0.1).astype(dtype)
+    found = evaluation.spectrum(constant)
+    assert (found.effective_rank, found.participation_ratio) == (0.0, 0.0)
+    assert found.power_law is None and found.rankme == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="three positive eigenvalues.*Received"):
+        evaluation.alpha_req(constant)
+    line = (rng.normal(size=(90, 1)) * np.ones((1, 5))).astype(dtype)
+    for scale in (1e-30, 1.0, 1e18):
+        scaled = line.astype("float64") * scale
+        assert evaluation.effective_rank(scaled) == pytest.approx(1.0)
+    assert evaluation.effective_rank(line) == pytest.approx(1.0)
+
+
+def test_ranks_from_numpy_are_written_as_json():
+    features = np.random.default_rng(0).normal(size=(90, 9))
+    law = evaluation.alpha_req(features, (np.int64(1), np.int32(8)))
+    assert json.loads(json.dumps(dataclasses.asdict(law)))["ranks"] == [1, 8]

@@ -1,10 +1,13 @@
 """Terms, logs, β, configuration and errors."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
+import helpers
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.losses import ReformulatedSSL
 from keras_mvssl.losses import VICReg
@@ -172,3 +175,36 @@ def test_bad_arguments(make, arguments, message):
 def test_bad_projections(loss, shape, message):
     with pytest.raises(ValueError, match=message):
         loss().terms(np.zeros(shape, "float32"))
+
+
+@every_case
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_losses_do_not_depend_on_floatx(case, dtype):
+    def make():
+        loss = CASES[case][0]
+        loss = type(loss).from_config(loss.get_config())
+        made = [loss(None, projections(16, 3, 6)), loss(None, projections(4, 3, 6))]
+        made += loss.terms(projections(16, 3, 6)).values()
+        assert {keras.backend.standardize_dtype(x.dtype) for x in made} == {"float32"}
+        return list(map(float, made))
+
+    expected = make()
+    with helpers.keras_set_to(floatx=dtype):
+        np.testing.assert_allclose(make(), expected, rtol=1e-5)
+
+
+def test_numbers_and_dtypes_of_losses():
+    number = np.float32(0.25)
+    for loss in (
+        BarlowTwins(number, l2_normalize=np.bool_(True)),
+        VICReg(number, np.int64(2), number),
+        ReformulatedSSL(number),
+    ):
+        json.dumps(loss.get_config())
+    for dtype in ("float16", "mixed_bfloat16", "float64"):
+        with pytest.raises(
+            ValueError, match=f"`dtype` must be.*Received: dtype='{dtype}"
+        ):
+            VICReg(dtype=dtype)
+    for dtype in (None, "float32", keras.DTypePolicy("float32")):
+        assert BarlowTwins(dtype=dtype).dtype == "float32"

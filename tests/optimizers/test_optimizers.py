@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -112,6 +114,78 @@ def test_what_lars_does_not_decay(by):
     assert decayed(without, lambda *args: None) == [2.0, 2.0]
     again = LARS.from_config(without.get_config())
     assert again.weight_decay is None
+
+
+def trained(dtype="float32", constraint=None, steps=4, micro=1, **settings):
+    """Two kernels and an offset after some steps of LARS in a model, as float32."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3,))
+    x = keras.layers.Dense(4, kernel_constraint=constraint, dtype=dtype)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, dtype=dtype)(x))
+    optimizer = LARS(0.5, **{**SETTINGS, **settings})
+    model.compile(optimizer=optimizer, loss="mse", auto_scale_loss=dtype != "float32")
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(steps, 1, 8, n)).repeat(micro, 1) for n in (3, 2))
+    for batch in zip(x.reshape(-1, 8, 3), y.reshape(-1, 8, 2), strict=True):
+        model.train_on_batch(*batch)
+    if settings.get("use_ema"):
+        optimizer.finalize_variable_values(model.trainable_variables)
+    return [np.asarray(w, "float32") for w in model.get_weights()]
+
+
+def test_accumulated_gradients_are_those_of_one_step():
+    whole, parts = trained(), trained(micro=2, gradient_accumulation_steps=2)
+    for one, other in zip(parts, whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_lars_with_scaled_losses():
+    plain, scaled = trained(), trained("mixed_float16")
+    fixed = trained(loss_scale_factor=128.0)
+    for one, other, same in zip(scaled, plain, fixed, strict=True):
+        np.testing.assert_allclose(one, other, atol=0.02)
+        np.testing.assert_allclose(same, other, rtol=1e-5, atol=1e-6)
+
+
+def test_lars_clips_averages_and_constrains():
+    plain = trained()
+    # The trust ratio undoes the clipping of kernels, not that of offsets.
+    for clip in (dict(clipnorm=1e-3), dict(clipvalue=1e-3), dict(global_clipnorm=1e-3)):
+        clipped = trained(**clip)
+        assert np.abs(clipped[1]).max() < 0.02 < np.abs(plain[1]).max()
+    averaged = trained(use_ema=True, ema_momentum=0.5)
+    first, last = trained(steps=1)[0], plain[0]
+    distances = [np.abs(x - averaged[0]).max() for x in (first, last)]
+    assert all(1e-5 < x < np.abs(first - last).max() for x in distances)
+    held = trained(constraint=keras.constraints.MaxNorm(0.5))[0]
+    assert np.linalg.norm(held, axis=0).max() < 0.501
+    assert np.linalg.norm(plain[0], axis=0).max() > 0.6
+
+
+def test_lars_trains_embeddings():
+    """Their gradients are sparse in TensorFlow."""
+    model = keras.Sequential(
+        [keras.Input((2,), dtype="int32"), keras.layers.Embedding(5, 3)]
+    )
+    model.compile(LARS(0.5, weight_decay=0.0, momentum=0.0), loss="mse")
+    before = model.get_weights()[0]
+    model.train_on_batch(np.array([[0, 1]]), np.ones((1, 2, 3)))
+    changed = np.abs(model.get_weights()[0] - before).max(axis=1) > 0
+    assert changed.tolist() == [True, True, False, False, False]
+
+
+def test_settings_from_numpy_are_written_as_json():
+    number, eight = np.float32(0.25), np.int64(8)
+    rate = warmup_cosine(number, eight, np.int32(2))
+    for optimizer in (
+        LARS(number, number, number, number),
+        LARS(1, 0, 1, 1),  # ints, as other numbers
+        LARS(rate),
+    ):
+        config = json.loads(json.dumps(optimizer.get_config()))
+        assert LARS.from_config(config).get_config() == optimizer.get_config()
+    assert LARS(number).get_config()["learning_rate"] == 0.25
+    json.dumps([scaled_rate(number, eight), scaled_rate(0.1, eight, np.int32(2))])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What is kept of a run works elsewhere: in plain Keras, in other programs."""
 
+import ast
 import importlib.util
 
 import keras
@@ -104,3 +105,32 @@ def test_export_to_onnx(exported, tmp_path):
     for x, expected in zip(images, features, strict=True):
         (found,) = session.run(None, {source.name: x})
         np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@exporters_warn
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_float32_copy_of_any_precision_exports(policy, tmp_path):
+    """As the guide on transfer says; ONNX Runtime has no bfloat16."""
+    needs = {"tensorflow": "tf2onnx", "jax": "jax2onnx", "torch": "onnxscript"}
+    pytest.importorskip(needs[keras.backend.backend()])
+    onnxruntime = pytest.importorskip("onnxruntime")
+    guide = ast.parse((helpers.ROOT / "guides/transfer_and_fine_tuning.py").read_text())
+    (code,) = (x for x in guide.body if getattr(x, "name", "") == "in_float32")
+    scope = {"keras": keras}
+    exec(ast.unparse(code), scope)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        encoder = mv.models.TinyResNet((16, 16, 3), width=8)
+    finally:
+        keras.config.set_dtype_policy(before)
+    helpers.set_numbered_weights(encoder)
+    images = mv.data.shapes.draw(8)[0][:, :16, :16].astype("float32")
+    copy = scope["in_float32"](encoder)
+    expected = ops.convert_to_numpy(copy(images))
+    rounded = ops.convert_to_numpy(ops.cast(encoder(images), "float32"))
+    np.testing.assert_allclose(expected, rounded, atol=0.05 * expected.max())
+    copy.export(str(tmp_path / "encoder.onnx"), format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(str(tmp_path / "encoder.onnx"))
+    (found,) = session.run(None, {session.get_inputs()[0].name: images})
+    np.testing.assert_allclose(found, expected, atol=1e-4)

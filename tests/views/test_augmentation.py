@@ -1,6 +1,8 @@
 import dataclasses
+import json
 
 import keras
+import numpy as np
 import pytest
 
 from keras_mvssl.views import Augmentation
@@ -23,6 +25,19 @@ def test_config_round_trip_and_replace():
     config = keras.saving.serialize_keras_object(augmentation)
     assert keras.saving.deserialize_keras_object(config) == augmentation
     assert dataclasses.replace(augmentation, size=8).size == (8, 8)
+
+
+def test_numbers_from_numpy_are_written_as_json():
+    number = np.float32(0.25)
+    augmentation = Augmentation(
+        size=np.array([20, 30]).tolist(),
+        crop_area=(number, 1),
+        flip=number,
+        contrast=np.int64(1),
+        hue=number,
+    )
+    config = json.loads(json.dumps(augmentation.get_config()))
+    assert Augmentation.from_config(config) == augmentation
 
 
 @pytest.mark.parametrize(

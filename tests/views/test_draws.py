@@ -144,9 +144,44 @@ def test_numbers_of_any_type(images):
     ):
         found = layer(images, step=make(7), offset=make(2))
         np.testing.assert_array_equal(ops.convert_to_numpy(found), expected)
-    for place in (dict(offset=np.int64(-1)), dict(offset=np.int64(3), batch_size=10)):
-        with pytest.raises(ValueError, match="within the whole batch.*Received"):
+    for place in (
+        *(dict(offset=np.int64(-1)), dict(offset=np.int64(3), batch_size=10)),
+        *(dict(offset=2**31 - 8), dict(offset=2**32), dict(offset=0.5)),
+        dict(batch_size=np.float32(8)),
+    ):
+        with pytest.raises(ValueError, match="(within the|must be an int).*Received"):
             layer(images, step=0, **place)
+    for step in (-1, 2**63, 1.5, np.float32(1), ops.convert_to_tensor(1.0)):
+        with pytest.raises(ValueError, match="`step` must be.*Received: step="):
+            layer(images, step=step)
+
+
+def test_steps_and_seeds_do_not_wrap(images):
+    """Each has numbers of its own, where 32 bits do not hold it."""
+    augmentation = Augmentation(size=12)
+    steps = [0, 1, 2**31 - 1, 2**31, 2**32, 2**32 + 1, 2**33, 2**62, 2**63 - 1]
+    layer = RandomViews(augmentation, 2)
+    drawn = [bits(layer.draw(step, 8)["top"]) for step in steps]
+    for seed in (1, 2**32, 2**32 + 1, 2**63 - 1):
+        drawn.append(bits(RandomViews(augmentation, 2, seed).draw(0, 8)["top"]))
+    assert len({x.tobytes() for x in drawn}) == len(drawn)
+    whole = np.concatenate([x.ravel() for x in drawn])
+    assert len(np.unique(whole)) > len(whole) - 5  # no rows of another, moved
+
+
+def test_wide_tensors_do_not_wrap():
+    if keras.backend.backend() == "jax":
+        pytest.skip("JAX has no int64 unless it is switched on.")
+    layer = RandomViews(Augmentation(size=8), 2)
+    for kind in compiled_kinds():
+        draw = kind(lambda step, place: layer.draw(step, 3, place)["top"])
+        for step in (5, 2**31, 2**32 + 5, 2**63 - 1):
+            wide = ops.convert_to_tensor(np.array(step, "int64"))
+            found = bits(draw(wide, ops.convert_to_tensor(np.array(0, "int64"))))
+            np.testing.assert_array_equal(found, bits(layer.draw(step, 3)["top"]))
+        places = [np.array(place, "int64") for place in (1, 2**32 + 1)]
+        one, other = (bits(draw(wide, ops.convert_to_tensor(x))) for x in places)
+        assert (one != other).all()
 
 
 def test_parameters_near_zero_are_rounded_alike():

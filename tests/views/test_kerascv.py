@@ -213,3 +213,20 @@ def test_bad_input():
         stream = tf.data.Dataset.from_tensors(bad).map(make_views)
         with pytest.raises(tf.errors.InvalidArgumentError, match="within"):
             list(stream)
+
+
+def test_steps_seeds_and_places_do_not_wrap():
+    augmentation = Augmentation(size=8)
+    x = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype("uint8")
+    layer = KerasCVViews(augmentation, 2)
+    steps = (0, 2**31, 2**32, 2**63 - 1, np.int64(2**33))
+    made = [layer(x, step=step).numpy().tobytes() for step in steps]
+    for seed in (2**32, 2**63 - 1):
+        made.append(KerasCVViews(augmentation, 2, seed)(x, 0).numpy().tobytes())
+    assert len(set(made)) == len(made)
+    for wrong in (
+        *(dict(step=-1), dict(step=2**63), dict(step=1.5), dict(step=0, offset=-1)),
+        *(dict(step=0, offset=2**30), dict(step=0, offset=2, batch_size=4)),
+    ):
+        with pytest.raises(ValueError, match="(must be an int|within the).*Received"):
+            layer(x, **wrong)
