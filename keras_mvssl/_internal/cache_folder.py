@@ -11,7 +11,8 @@ def cache_folder(name):
 
     It is `keras_mvssl/<name>` in `XDG_CACHE_HOME`, by default `~/.cache`, and is made
     for this user alone if it does not exist. Programs trust what they find there. So a
-    folder that somebody else owns or may write to is not used, which a warning says.
+    folder, or a link to one, that somebody else owns or may write to is not used, which
+    a warning says.
     """
     try:
         base = pathlib.Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -36,7 +37,8 @@ def _refuse_others(folder):
     found = folder.stat()
     if os.name == "nt":  # Windows has other rights; folders of a user are private.
         return
-    if found.st_uid != os.getuid():
+    # Somebody else's link may lead to any folder of this user.
+    if {found.st_uid, folder.lstat().st_uid} != {os.getuid()}:
         raise PermissionError(f"{folder} belongs to another user.")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionError(

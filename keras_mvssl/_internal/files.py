@@ -1,10 +1,17 @@
-"""Atomic writes of files, and failures to write that become warnings."""
+"""Files written whole under fresh names, and JSON that is read with care."""
 
 import contextlib
 import json
 import os
 import pathlib
+import re
+import secrets
 import warnings
+
+import numpy as np
+
+# Beginning of the names of files that are not complete yet.
+UNFINISHED = ".unfinished-"
 
 
 @contextlib.contextmanager
@@ -13,14 +20,66 @@ def atomic_write(path):
 
     Yields the temporary path, which keeps the suffix of `path`: some writers choose
     their format by the suffix. The parent folder is created. After an exception, `path`
-    is as it was before.
+    is as it was before. A link at `path` is replaced by the file, not followed.
+
+    Raises:
+        ValueError: For a path of another scheme, such as a bucket.
+        FileExistsError: For a `path` that exists and is no file.
     """
-    path = pathlib.Path(path)
+    path = local_path(path, "path")
+    if path.exists() and not path.is_file():  # A device must not be replaced.
+        raise FileExistsError(f"`path` must be a file. Received: path={path}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    yield unfinished
-    flush_to_disk(unfinished)
-    os.replace(unfinished, path)
+    # No one can have put a link under a name that cannot be foreseen.
+    unfinished = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}-{path.name}")
+    os.close(open_here(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    try:
+        yield unfinished
+        flush_to_disk(unfinished)
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def open_here(path, flags):
+    """Open a file that is no link, with the usual permissions; return its number."""
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    return os.open(path, flags, 0o666)
+
+
+def remove_unfinished(folder):
+    """Remove the files that a killed process did not finish writing to a folder."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        if left.is_symlink() or left.is_file():
+            left.unlink(missing_ok=True)
+
+
+def local_path(path, name):
+    """Return a path to write to as `pathlib.Path`; `~` is the user's home.
+
+    Args:
+        path: str or path-like.
+        name: Name of the argument in the error message.
+
+    Raises:
+        ValueError: For another scheme, such as `gs://` and `s3://`: all would be
+            written to a folder named `gs:` of this machine.
+    """
+    if has_scheme(path):
+        raise ValueError(
+            f"`{name}` must be a path of this machine's file system. Write to a local "
+            f"or mounted folder, and copy it afterwards. Received: {name}={path}"
+        )
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError:  # No user has this name: "~x" is a name like others.
+        return pathlib.Path(path)
+
+
+def has_scheme(path):
+    """Return whether a path begins like `gs://`; `pathlib` makes `gs:/` of that."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fsdecode(path)) is not None
 
 
 def flush_to_disk(path):
@@ -50,7 +109,11 @@ def write_json(path, content) -> None:
 
     Args:
         path: The file. Its parent folder is created.
-        content: A dict of values that JSON can represent.
+        content: A dict of values that JSON can represent. Numbers and arrays of NumPy
+            become numbers and lists.
+
+    Raises:
+        ValueError: For a path of another scheme, such as a bucket.
 
     Example:
     ```python
@@ -58,4 +121,37 @@ def write_json(path, content) -> None:
     ```
     """
     with atomic_write(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        unfinished.write_text(json_text(content, indent=2) + "\n", encoding="utf-8")
+
+
+def json_text(content, indent=None):
+    """Return JSON, with the numbers and arrays of NumPy as numbers and lists."""
+    return json.dumps(content, indent=indent, default=_plain)
+
+
+def _plain(value):
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+        # Types that Python does not know, such as bfloat16, stay what they are.
+        return float(value) if isinstance(value, np.generic) else value
+    raise TypeError(f"{type(value).__name__} is not JSON serializable: {value!r}")
+
+
+def read_json(path):
+    """Read a dict from a JSON file that anyone may have written.
+
+    Raises:
+        ValueError: For a file that cannot be read, or that holds anything else.
+    """
+    try:
+        if not path.is_file():  # To read a pipe would wait forever.
+            raise FileNotFoundError("no such file")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError("not a dict")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ValueError(
+            "A file must hold a dict in JSON. "
+            f"({type(error).__name__}: {error}). Received: path={path}"
+        ) from error
+    return content

@@ -2,7 +2,7 @@
 
 # Increased by one whenever the same settings would give other views, another order,
 # subset, pixels, default loss or network.
-STREAM_VERSION = 4
+STREAM_VERSION = 5
 # What each version changed, from version 2 on: {version: text for the error message}.
 CHANGES: dict[int, str] = {
     2: "`RandomViews` draws other numbers, the same ones on each backend",
@@ -13,6 +13,10 @@ CHANGES: dict[int, str] = {
     4: (
         "Barlow Twins compares with the mean view at 2 views too, unless "
         "`pairing='all'` is set, and subsets are drawn without labels"
+    ),
+    5: (
+        "image files with transparent parts are laid over white, gray ones of 9 to 16 "
+        "bits keep their contrast, and links are followed"
     ),
 }
 

@@ -1,5 +1,6 @@
 """Callback that saves checkpoints, from which `training.fit` continues."""
 
+import math
 import numbers
 import os
 import pathlib
@@ -12,10 +13,12 @@ import keras
 
 from keras_mvssl import _backend
 from keras_mvssl import distribution
+from keras_mvssl._internal.files import local_path
 from keras_mvssl.callbacks import checkpoint_content
 from keras_mvssl.callbacks import checkpoint_store
 from keras_mvssl.callbacks.divergence import check_finite
 from keras_mvssl.callbacks.interrupted import Interrupted
+from keras_mvssl.callbacks.lazy_logs import number
 from keras_mvssl.callbacks.probe import check_counts
 
 # Largest share of the time that is spent on saving, unless `steps` asks for more.
@@ -60,6 +63,10 @@ class Checkpoint(keras.callbacks.Callback):
         stop: A reason to stop, a str. Training then saves after the current step, and
             ends with `training.Interrupted`.
 
+    Raises:
+        ValueError: For a folder of another scheme, such as a bucket, and, after an
+            epoch, for a `monitor` that is no number.
+
     Example:
     ```python
     checkpoint = keras_mvssl.callbacks.Checkpoint("run/checkpoint")
@@ -82,7 +89,7 @@ class Checkpoint(keras.callbacks.Callback):
                 f"`minutes` must be a number above 0. Received: minutes={minutes!r}"
             )
         check_counts(keep=keep, **({} if steps is None else {"steps": steps}))
-        self.folder = checkpoint_store.Folder(pathlib.Path(folder), keep)
+        self.folder = checkpoint_store.Folder(local_path(folder, "folder"), keep)
         self.minutes = minutes
         self.steps = steps
         self.monitor = monitor
@@ -191,16 +198,29 @@ class Checkpoint(keras.callbacks.Callback):
         self.is_over = self.model.stop_training
         is_due = self.is_over or epoch + 1 == self.params["epochs"]
         is_due |= time.monotonic() - self._saved_at >= self._cost / MAX_SAVE_SHARE
-        value, before = (logs or {}).get(self.monitor), self._best
+        value, before = self._monitored(logs), self._best
         if value is not None and self._is_best(value):
-            self._best, is_due = [float(value), self.step], True
+            self._best, is_due = [value, self.step], True
         try:
             self._save_and_stop(self._decision(is_due))
         finally:
             if is_due and self._saved_step != self.step:
                 self._best = before  # Saving failed; the best one before still exists.
 
+    def _monitored(self, logs):
+        """Return the number that tells the best checkpoint; None without the entry."""
+        found = (logs or {}).get(self.monitor)
+        value = number(found)
+        if found is not None and value is None:
+            raise ValueError(
+                "`monitor` must name an entry of the logs that is a number. Received: "
+                f"monitor={self.monitor!r}, logs[{self.monitor!r}]={found!r:.80}"
+            )
+        return value
+
     def _is_best(self, value):
+        if math.isnan(value):  # Nothing could be better than it.
+            return False
         sign = 1 if self.monitor.endswith(HIGHEST_IS_BEST) else -1
         return self._best is None or sign * value > sign * self._best[0]
 

@@ -1,12 +1,15 @@
 """Content of one checkpoint: the files that hold a model and its training state."""
 
-import json
+import contextlib
 import warnings
 
 import numpy as np
 
 from keras_mvssl import _backend
 from keras_mvssl import distribution
+from keras_mvssl._internal.files import json_text
+from keras_mvssl._internal.files import read_json
+from keras_mvssl._internal.npz import read_npz
 from keras_mvssl._internal.stream_version import STREAM_VERSION
 from keras_mvssl._internal.stream_version import check_stream_version
 
@@ -33,7 +36,7 @@ def write(path, model, state, progress):
         "number_of_metrics": len(metrics),
         "state": {name: item.get_state() for name, item in state.items()},
     }
-    (path / "state.json").write_text(json.dumps(content), encoding="utf-8")
+    (path / "state.json").write_text(json_text(content), encoding="utf-8")
 
 
 def restore(path, model, state, steps_per_epoch):
@@ -52,20 +55,30 @@ def restore(path, model, state, steps_per_epoch):
 
     Raises:
         ValueError: For a checkpoint of another model, another length of epochs, other
-            names in `state`, or another stream version.
+            names in `state`, another stream version, or with files that hold something
+            else than `write` writes.
     """
-    content = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    content = read_json(path / "state.json")
+    with _told(path):
+        content["stream_version"] = int(content.get("stream_version", 1))
+        names = sorted(dict(content["state"]))
+        steps = int(content["steps_per_epoch"])
+        content["step"], count = int(content["step"]), int(content["number_of_metrics"])
+        if content["best"] is not None:
+            value, best_step = content["best"]
+            content["best"] = [float(value), int(best_step)]
     check_stream_version(content, f"checkpoint={path}")
-    if content["steps_per_epoch"] != steps_per_epoch:
+    if steps != steps_per_epoch:
         raise ValueError(
-            f"The checkpoint has epochs of {content['steps_per_epoch']} steps. "
-            f"Received: steps_per_epoch={steps_per_epoch}"
+            f"The checkpoint has epochs of {steps} steps. "
+            f"Received: steps_per_epoch={steps_per_epoch}, checkpoint={path}"
         )
-    if set(content["state"]) != set(state):
+    if names != sorted(state):
         raise ValueError(
-            f"The checkpoint holds the state of {sorted(content['state'])}. "
-            f"Received: state={sorted(state)}"
+            f"The checkpoint holds the state of {names}. "
+            f"Received: state={sorted(state)}, checkpoint={path}"
         )
+    arrays = read_npz(path / "state.npz")
     with warnings.catch_warnings():
         # For an optimizer of another kind, Keras only warns.
         warnings.filterwarnings("error", "Skipping variable loading")
@@ -76,11 +89,23 @@ def restore(path, model, state, steps_per_epoch):
                 "The checkpoint is of another model or optimizer (see above). "
                 f"Received: {path}"
             ) from error
-    for name, item in state.items():
-        item.set_state(content["state"][name])
-    with np.load(path / "state.npz", allow_pickle=False) as arrays:
+    with _told(path):
+        for name, item in state.items():
+            item.set_state(content["state"][name])
         for i, seed in enumerate(_backend.seed_generators(model)):
             seed.state.assign(arrays[f"seed_{i}"])
-        metrics = [arrays[f"metric_{i}"] for i in range(content["number_of_metrics"])]
-        random = {name: arrays[name] for name in arrays if name.startswith("random")}
+        metrics = [arrays[f"metric_{i}"] for i in range(count)]
+    random = {name: arrays[name] for name in arrays if name.startswith("random")}
     return content, metrics, random
+
+
+@contextlib.contextmanager
+def _told(path):
+    """Name the checkpoint where its files hold something else than `write` wrote."""
+    try:
+        yield
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(
+            "The checkpoint does not hold the state of a training "
+            f"({type(error).__name__}: {error}). Received: checkpoint={path}"
+        ) from error

@@ -2,12 +2,14 @@
 
 import dataclasses
 import hashlib
-import json
+import os
 import pathlib
 import shutil
 import warnings
 
 from keras_mvssl._internal.files import flush_to_disk
+from keras_mvssl._internal.files import json_text
+from keras_mvssl._internal.files import read_json
 
 MANIFEST = "manifest.json"
 # Version of the format of a run's files. Raised when they change so that earlier
@@ -53,7 +55,7 @@ class Folder:
                 "step": step,
                 "sha256": {name: _checksum(unfinished / name) for name in names},
             }
-            (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2))
+            (unfinished / MANIFEST).write_text(json_text(manifest, indent=2))
             for file in (*unfinished.iterdir(), unfinished):
                 flush_to_disk(file)
             self._remove(step)
@@ -70,7 +72,9 @@ class Folder:
     def steps(self):
         """Return the steps of the existing checkpoints, in ascending order."""
         found = self.path.glob("step-*") if self.path.is_dir() else ()
-        return sorted(int(p.name[5:]) for p in found if p.name[5:].isdecimal())
+        steps = {int(p.name[5:]) for p in found if p.name[5:].isdecimal()}
+        # Without those whose names `save` does not give, such as `step-7`.
+        return sorted(step for step in steps if os.path.lexists(self._path_of(step)))
 
     def latest(self):
         """Return the folder of the latest intact checkpoint, or None.
@@ -84,14 +88,9 @@ class Folder:
         for step in reversed(self.steps()):
             folder = self._path_of(step)
             try:
-                manifest = json.loads((folder / MANIFEST).read_text())
+                manifest = read_json(folder / MANIFEST)
                 newer = manifest["format"] > FORMAT
-                damaged = [
-                    name
-                    for name, checksum in manifest["sha256"].items()
-                    if _checksum(folder / name) != checksum
-                ]
-                problem = f"{damaged[0]} has changed" if damaged else None
+                problem = _problem(folder, manifest["sha256"])
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 newer, problem = False, f"{type(error).__name__}: {error}"
             if newer:
@@ -113,7 +112,7 @@ class Folder:
         for later in self.steps():
             if later > step:
                 aside = self.path / f"damaged-{later}"
-                shutil.rmtree(aside, ignore_errors=True)  # from an earlier start
+                _delete(aside)  # from an earlier start
                 self._path_of(later).rename(aside)
 
     def _path_of(self, step):
@@ -125,14 +124,40 @@ class Folder:
         if folder.exists():
             gone = self.path / f".removed-{step}"
             folder.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
+            _delete(gone)
 
     def _remove_leftovers(self):
         """Remove folders that an earlier process did not finish writing or removing."""
         for left in (*self.path.glob(".unfinished-*"), *self.path.glob(".removed-*")):
-            shutil.rmtree(left, ignore_errors=True)
+            _delete(left)
+
+
+def _delete(path):
+    """Remove a folder and what is in it; of a link, only the link."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _problem(folder, checksums):
+    """Return what is wrong with the files of a checkpoint, or None.
+
+    A manifest that somebody else has written may name a file anywhere.
+    """
+    for path in (folder, *folder.iterdir()):
+        if path.is_symlink():
+            return f"{path.name} is a link"
+    for name, checksum in checksums.items():
+        if name in ("", os.curdir, os.pardir) or set(name) & set("/\\\0"):
+            return f"{name!r} is no name of a file in it"
+        if _checksum(folder / name) != checksum:
+            return f"{name} has changed"
+    return None
 
 
 def _checksum(path):
+    if not path.is_file():  # To read a pipe would wait forever.
+        raise FileNotFoundError(f"no file: {path.name}")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

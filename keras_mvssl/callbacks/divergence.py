@@ -7,6 +7,8 @@ import numpy as np
 
 from keras_mvssl import _backend
 from keras_mvssl.callbacks.lazy_logs import LazyLogs
+from keras_mvssl.callbacks.lazy_logs import number
+from keras_mvssl.callbacks.lazy_logs import numbers_in
 
 
 class StopOnDivergence(keras.callbacks.Callback):
@@ -43,16 +45,16 @@ class StopOnDivergence(keras.callbacks.Callback):
         if isinstance(logs, LazyLogs):
             return
         # Logs are running means of the epoch: once not finite, they stay so.
-        if not math.isfinite(logs["loss"]):
+        if not _is_finite(logs):
             self._stop()
         self._last_finite, self._unseen = logs, []
 
     def _stop(self):
-        batch, logs = next(x for x in self._unseen if not math.isfinite(x[1]["loss"]))
+        batch, logs = next(x for x in self._unseen if not _is_finite(x[1]))
         before = [self._last_finite, *(x for i, x in self._unseen if i < batch)][-1]
         steps = self.params.get("steps") or 0
         rate = float(_backend.value_of(self.model.optimizer.learning_rate))
-        terms = ", ".join(f"{name} {x:.4g}" for name, x in before.items())
+        terms = ", ".join(f"{name} {x:.4g}" for name, x in numbers_in(before).items())
         raise DivergenceError(
             f"The loss is not finite after step {self._epoch * steps + batch + 1}, at "
             f"a learning rate of {rate:.3g}. Means of this epoch before it: "
@@ -70,6 +72,11 @@ class StopOnDivergence(keras.callbacks.Callback):
         # counts changes of weights.
         made = _backend.value_of(optimizer.inner_optimizer._iterations)
         logs["skipped_steps"] = steps - int(made)
+
+
+def _is_finite(logs):
+    loss = number((logs or {}).get("loss"))  # A model may log none, or one per task.
+    return loss is None or math.isfinite(loss)
 
 
 class DivergenceError(ArithmeticError):

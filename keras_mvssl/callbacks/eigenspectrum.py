@@ -85,7 +85,8 @@ class Spectrum(keras.callbacks.Callback):
         return [self._measured, self._warned]
 
     def set_state(self, state):
-        self._measured, self._warned = state
+        measured, warned = state
+        self._measured, self._warned = int(measured), bool(warned)
 
     def on_train_begin(self, logs=None):
         check_encoder(self.model)

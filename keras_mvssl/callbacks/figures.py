@@ -111,6 +111,7 @@ def confusion(counts, names):
     axis.set(xlabel="predicted", ylabel="class")
     if len(names) <= 20:
         ticks = np.arange(len(names))
+        names = _texts(names)
         axis.set_xticks(ticks, names, rotation=90, fontsize=7, parse_math=False)
         axis.set_yticks(ticks, names, fontsize=7, parse_math=False)
         for row, column in np.argwhere(shares >= 0.005):
@@ -140,7 +141,8 @@ def bars(seconds):
         widths = np.array([row.get(part, 0.0) for row in seconds.values()])
         drawn.append(axis.barh(range(len(seconds)), widths, left=left))
         left += widths
-    axis.set_yticks(range(len(seconds)), list(seconds), fontsize=8, parse_math=False)
+    labels = _texts(seconds)
+    axis.set_yticks(range(len(seconds)), labels, fontsize=8, parse_math=False)
     axis.invert_yaxis()
     axis.set(xlabel="seconds")
     _legend(axis, drawn, parts, **_LEGEND_BESIDE)
@@ -165,11 +167,16 @@ def _axis(width=_WIDTH, height=_HEIGHT):
     return figure, axis
 
 
+def _texts(labels):
+    """Return texts that can be drawn: names of folders may hold bytes of no letter."""
+    return [str(x).encode("utf-8", "backslashreplace").decode() for x in labels]
+
+
 def _legend(axis, drawn, labels, **style):
     # Lines are given explicitly, as matplotlib else omits labels that begin with "_".
     if not any(labels):
         return
-    legend = axis.legend(drawn, [str(x) for x in labels], fontsize=7, **style)
+    legend = axis.legend(drawn, _texts(labels), fontsize=7, **style)
     for text in legend.get_texts():
         text.set_parse_math(False)  # Dollar signs in names are no formulas.
 

@@ -7,6 +7,9 @@ from keras_mvssl.callbacks.probe import Probe
 from keras_mvssl.callbacks.probe import check_counts
 from keras_mvssl.evaluation import knn
 
+# Neighbours that vote by default, where there are so many training images.
+DEFAULT_K = 20
+
 
 class KNNProbe(Probe):
     """Callback that evaluates the frozen encoder by nearest neighbours after epochs.
@@ -16,7 +19,8 @@ class KNNProbe(Probe):
 
     Args:
         train, test, every, batch_size, views: Same as in `LinearProbe`.
-        k: int. Number of neighbours that vote.
+        k: Optional int. Number of neighbours that vote; at most the number of training
+            images. Defaults to 20, or to all training images where they are fewer.
 
     Example:
     ```python
@@ -32,12 +36,13 @@ class KNNProbe(Probe):
         test: Any,
         every: int = 1,
         batch_size: int = 512,
-        k: int = 20,
+        k: int | None = None,
         views: Callable | None = None,
     ) -> None:
         super().__init__(train, test, every, batch_size, views)
-        check_counts(k=k)
-        if not hasattr(train, "element_spec") and k > len(train[0]):
+        if k is not None:
+            check_counts(k=k)
+        if k is not None and not hasattr(train, "element_spec") and k > len(train[0]):
             raise ValueError(
                 f"`k` must be at most {len(train[0])}, the number of training images. "
                 f"Received: k={k}"
@@ -45,4 +50,5 @@ class KNNProbe(Probe):
         self.k = k
 
     def measure(self, train, test):
-        return {f"knn_accuracy{self.suffix}": knn(train, test, k=self.k).accuracy}
+        k = min(DEFAULT_K, len(train[0])) if self.k is None else self.k
+        return {f"knn_accuracy{self.suffix}": knn(train, test, k=k).accuracy}

@@ -2,7 +2,6 @@
 
 import io
 import os
-import pathlib
 import time
 from collections.abc import Sequence
 
@@ -12,8 +11,11 @@ import numpy as np
 from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl._internal.checks import check_labelled
+from keras_mvssl._internal.files import atomic_write
+from keras_mvssl._internal.files import local_path
 from keras_mvssl._internal.files import warn_on_error
 from keras_mvssl.callbacks.eigenspectrum import Spectrum
+from keras_mvssl.callbacks.lazy_logs import numbers_in
 from keras_mvssl.callbacks.probe import check_encoder
 from keras_mvssl.callbacks.probe import check_fit
 from keras_mvssl.callbacks.probe import flat_labels
@@ -25,8 +27,9 @@ class TensorBoard(keras.callbacks.Callback):
     """Callback that writes the logs of each epoch, and pictures, as event files.
 
     `keras.callbacks.TensorBoard` needs TensorFlow; this callback needs the
-    `tensorboard` package instead. List it after the callbacks whose logs it should see.
-    Among several processes, the first one writes.
+    `tensorboard` package instead. List it after the callbacks whose logs it should see;
+    entries that are no single numbers are left out. Among several processes, the first
+    one writes.
 
     Args:
         log_dir: Folder for the event files.
@@ -36,6 +39,10 @@ class TensorBoard(keras.callbacks.Callback):
         embedding: Optional labelled images, `(images, labels)` arrays. Their features
             after training are written for the embedding projector, with the images.
         class_names: Names of the labels, for the embedding projector.
+
+    Raises:
+        ValueError: For an `embedding` that is not labelled images, or with a `log_dir`
+            of another scheme, such as a bucket.
 
     Example:
     ```python
@@ -56,6 +63,9 @@ class TensorBoard(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.log_dir = os.fspath(log_dir)
+        # TensorBoard's writer takes `gs://`, but we and `pathlib` do not.
+        if "://" not in self.log_dir or embedding is not None:
+            self.log_dir = str(local_path(log_dir, "log_dir"))
         self.gallery = gallery
         self.spectrum = spectrum
         if embedding is not None:
@@ -98,8 +108,8 @@ class TensorBoard(keras.callbacks.Callback):
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         values = [
-            Summary.Value(tag=tag, simple_value=float(value))
-            for tag, value in (logs or {}).items()
+            Summary.Value(tag=tag, simple_value=value)
+            for tag, value in numbers_in(logs).items()
         ]
         self._write(step=self._step(), summary=Summary(value=values))
         latest = self.spectrum and self.spectrum.latest
@@ -168,11 +178,13 @@ def write_embedding(log_dir, features, names, images):
     """
     from PIL import Image
 
-    folder = pathlib.Path(log_dir)
-    np.savetxt(folder / "embedding.tsv", features, fmt="%.5g", delimiter="\t")
-    with open(folder / "labels.tsv", "w", encoding="utf-8") as file:
-        # Each point has one line, so names must not contain line breaks or tabs.
-        file.writelines(" ".join(str(name).split()) + "\n" for name in names)
+    folder = local_path(log_dir, "log_dir")
+    with atomic_write(folder / "embedding.tsv") as path:
+        np.savetxt(path, features, fmt="%.5g", delimiter="\t")
+    # Each point has one line, so names must not contain line breaks or tabs.
+    lines = [" ".join(str(name).split()) + "\n" for name in names]
+    with atomic_write(folder / "labels.tsv") as path:
+        path.write_text("".join(lines), encoding="utf-8")
     side = min(48, *images.shape[1:3])
     columns = int(np.ceil(np.sqrt(len(images))))
     sprite = Image.new("RGB", (columns * side, columns * side))
@@ -180,10 +192,12 @@ def write_embedding(log_dir, features, names, images):
         pixels = image if image.shape[-1] == 3 else np.repeat(image[..., :1], 3, -1)
         place = (i % columns) * side, (i // columns) * side
         sprite.paste(Image.fromarray(pixels).resize((side, side)), place)
-    sprite.save(folder / "sprite.png")
-    (folder / "projector_config.pbtxt").write_text(
-        'embeddings {\n  tensor_name: "features of test images"\n'
-        '  tensor_path: "embedding.tsv"\n  metadata_path: "labels.tsv"\n'
-        '  sprite {\n    image_path: "sprite.png"\n'
-        f"    single_image_dim: {side}\n    single_image_dim: {side}\n  }}\n}}\n"
-    )
+    with atomic_write(folder / "sprite.png") as path:
+        sprite.save(path)
+    with atomic_write(folder / "projector_config.pbtxt") as path:
+        path.write_text(
+            'embeddings {\n  tensor_name: "features of test images"\n'
+            '  tensor_path: "embedding.tsv"\n  metadata_path: "labels.tsv"\n'
+            '  sprite {\n    image_path: "sprite.png"\n'
+            f"    single_image_dim: {side}\n    single_image_dim: {side}\n  }}\n}}\n"
+        )

@@ -57,8 +57,10 @@ class Throughput(keras.callbacks.Callback):
         }
 
     def set_state(self, state):
-        self.views_seen, self.seconds = state["views_seen"], state["seconds"]
-        self._carried = state["of_epoch"]
+        self.views_seen = int(state["views_seen"])
+        self.seconds = float(state["seconds"])
+        seconds, waited = state["of_epoch"]
+        self._carried = float(seconds), float(waited)
 
     def leave_out(self, seconds: float) -> None:
         """Leave some seconds that have passed since the last step out of the count."""

@@ -1,7 +1,6 @@
 """Callback that draws the views that a model is trained on."""
 
 import os
-import pathlib
 from typing import Any
 
 import keras
@@ -11,7 +10,9 @@ from keras import ops
 from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl._internal.files import atomic_write
+from keras_mvssl._internal.files import local_path
 from keras_mvssl._internal.files import warn_on_error
+from keras_mvssl._internal.pixels import check_batch
 from keras_mvssl.callbacks.probe import check_counts
 
 
@@ -52,8 +53,10 @@ class ViewGallery(keras.callbacks.Callback):
                 "`x` must be a stream of `data.multiview` or `data.batches`, or an "
                 f"array (N, V, h, w, C) or (N, H, W, C). Received: x={x!r:.80}"
             )
+        if not hasattr(x, "steps_per_epoch"):
+            check_batch(x, "x")
         self.x = x
-        self.path = None if path is None else pathlib.Path(path)
+        self.path = None if path is None else local_path(path, "path")
         self.images = images
         self.picture = None
 

@@ -128,7 +128,12 @@ def views(runs):
         "Each row shows one image: its views in the first training step, preceded by "
         "the clean image where the model makes its views itself."
     )
-    return pictures + page.note(note) if pictures else ""
+    left_out = "".join(
+        page.note(page.text(f"{run.name}: {run.left_out}"))
+        for run in runs
+        if run.left_out
+    )
+    return (pictures + page.note(note) if pictures else "") + left_out
 
 
 def features(runs):

@@ -2,12 +2,13 @@
 
 import contextlib
 import json
+import numbers
 
 import keras
 
 from keras_mvssl import distribution
 from keras_mvssl import evaluation
-from keras_mvssl._internal.files import write_json
+from keras_mvssl._internal import files
 
 FILE = "baselines.json"
 # Names of the probes of a run where they are shown.
@@ -35,19 +36,19 @@ class Baselines:
     def __init__(self, workdir, config):
         self.workdir = workdir
         key = {name: config[name] for name in self.DEPENDS_ON}
-        self.key = json.loads(json.dumps(key))
+        self.key = json.loads(files.json_text(key))
 
     def find(self):
         """Return kept accuracies of the same settings, `{name: accuracy}`."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            known = json.loads((self.workdir / FILE).read_text(encoding="utf-8"))
+        with contextlib.suppress(ValueError, KeyError, AttributeError):
+            known = files.read_json(self.workdir / FILE)
             if known["of"] == self.key:
-                return known["probe"]
+                return {k: v for k, v in known["probe"].items() if _is_share(v)}
         return {}
 
     def write(self, output, accuracies):
         """Write measured accuracies to a folder."""
-        write_json(output / FILE, {"of": self.key, "probe": accuracies})
+        files.write_json(output / FILE, {"of": self.key, "probe": accuracies})
 
     def measure(self, encoder, splits):
         """Probe raw pixels and random weights where no accuracy is kept yet.
@@ -62,6 +63,10 @@ class Baselines:
         """
         found = self.find()
         return distribution.once(lambda: _measure(encoder, splits, found))
+
+
+def _is_share(value):
+    return isinstance(value, numbers.Real) and 0 <= value <= 1
 
 
 def _measure(encoder, splits, known):

@@ -1,6 +1,5 @@
 """The objects that a recipe describes: data, views, model and stream."""
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from keras_mvssl import data
 from keras_mvssl import models
 from keras_mvssl import optimizers
 from keras_mvssl import views
+from keras_mvssl.training.keras_settings import keras_settings
 from keras_mvssl.training.recipe import Recipe
 
 BACKBONES = {
@@ -56,8 +56,9 @@ class Parts:
     make_views: "views.KerasCVViews | None"
 
 
+@keras_settings()
 def build(recipe: Recipe, splits: data.Splits | None = None) -> Parts:
-    """Build the objects that a recipe describes.
+    """Build the objects that a recipe describes, whatever Keras' global settings are.
 
     Args:
         recipe: A `Recipe`. Its `devices` are left to `distribution.data_parallel`.
@@ -146,7 +147,8 @@ def _load(recipe):
 
 
 def _build_model(recipe, augmentation, image_shape):
-    with _dtype_policy(recipe.precision):
+    precision = recipe.precision
+    with keras_settings(precision if precision == "float32" else f"mixed_{precision}"):
         is_same = augmentation.size == image_shape[:2]
         size = augmentation.size if is_same else (None, None)
         make = BACKBONES[recipe.backbone]
@@ -170,15 +172,3 @@ def _make_stream(recipe, make_views, images, start_step):
         start_step=start_step,
         workers=recipe.workers,
     )
-
-
-@contextlib.contextmanager
-def _dtype_policy(precision):
-    """Build layers of a precision within this context; weights stay float32."""
-    before = keras.config.dtype_policy()
-    policy = "float32" if precision == "float32" else f"mixed_{precision}"
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

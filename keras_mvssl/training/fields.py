@@ -1,14 +1,18 @@
 """Typed fields of a dataclass of settings: their choices, bounds and explanations."""
 
 import dataclasses
-import numbers
+import os
 import types
 import typing
 from typing import Any
 from typing import Literal
 
+import numpy as np
+
 # Groups of flags, in the order in which `--help` lists them.
 GROUPS = ("data", "views", "model", "loss", "optimisation", "watching", "where")
+
+_NAMES = {int: "an int", float: "a number", bool: "a bool", str: "a str"}
 
 
 def setting(
@@ -47,26 +51,50 @@ def kinds_of(field: dataclasses.Field) -> tuple[list[Any], list[str]]:
     return [kind for kind in kinds if typing.get_origin(kind) is not Literal], choices
 
 
+def plain(value: Any) -> Any:
+    """Return a number of NumPy as one of Python, and a path as a str.
+
+    Settings from NumPy, e.g. of a search, compare and become JSON like all others.
+    """
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, np.generic) or (
+        isinstance(value, np.ndarray) and value.ndim == 0
+    ):
+        if value.dtype.kind == "f":  # Python knows no float of more than 64 bits.
+            return float(value)
+        return value.item()
+    return value
+
+
 def check_field(field, value):
-    """Raise ValueError for a value outside the choices or bounds of a field."""
+    """Raise ValueError for a value outside the types, choices or bounds of a field."""
     kinds, choices = kinds_of(field)
     if value is None and type(None) in typing.get_args(field.type):
         return
-    if choices and not kinds and value not in choices:
+    if isinstance(value, str) and value in choices:
+        return
+    if choices and not kinds:
         raise ValueError(
             f"`{field.name}` must be one of {choices}. Received: {field.name}={value!r}"
         )
+    (kind,) = kinds
     least, above = field.metadata["least"], field.metadata["above"]
-    if least is None and above is None:
-        return
-    bound = f"at least {least}" if above is None else f"above {above}"
-    is_whole = kinds == [int]
-    kind = "an int of" if is_whole else "a number of" if above is None else "a number"
-    fits = isinstance(value, int if is_whole else numbers.Real)
-    fits = fits and (value >= least if above is None else value > above)
+    bound = "" if least is None else f" of at least {least}"
+    if above is not None:
+        bound = f" above {above}"
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    fits = fits and (kind is bool or not isinstance(value, bool))
+    if fits and least is not None:
+        fits = value >= least
+    if fits and above is not None:
+        fits = value > above
     if not fits:
+        name = _NAMES.get(kind, f"of type {kind.__name__}")
+        others = f" or one of {choices}" if choices else ""
         raise ValueError(
-            f"`{field.name}` must be {kind} {bound}. Received: {field.name}={value!r}"
+            f"`{field.name}` must be {name}{bound}{others}. "
+            f"Received: {field.name}={value!r}"
         )
     if value == float("inf") and not field.metadata["infinite"]:
         raise ValueError(
@@ -81,5 +109,5 @@ def describe_fields(cls):
     lines = ["    Attributes:"]
     for field in dataclasses.fields(cls):
         lines.append(f"        {field.name}: {field.metadata['help']}")
-    summary, example = cls.__doc__.split("\n\n", 1)
+    summary, example = cls.__doc__.rsplit("\n\n", 1)
     cls.__doc__ = "\n\n".join([summary, "\n".join(lines), example])

@@ -15,6 +15,7 @@ from keras_mvssl.callbacks import Checkpoint
 from keras_mvssl.callbacks import Throughput
 from keras_mvssl.callbacks.interrupted import Interrupted
 from keras_mvssl.callbacks.lazy_logs import LazyLogs
+from keras_mvssl.callbacks.lazy_logs import numbers_in
 from keras_mvssl.callbacks.probe import check_counts
 
 __all__ = ["Interrupted", "fit"]
@@ -90,9 +91,8 @@ def fit(
     begin = end if checkpoint.is_over else min(start, end)
     epoch, step = divmod(begin, steps_per_epoch)
     callbacks = _CallbackList(
-        [*callbacks, checkpoint],
+        [*callbacks, checkpoint, *([_Bar()] if verbose != 0 else [])],
         add_history=True,
-        add_progbar=verbose != 0,
         model=model,
         verbose=verbose,
         epochs=epochs,
@@ -182,6 +182,16 @@ class _CallbackList(keras.callbacks.CallbackList):
             is_bar = isinstance(callback, keras.callbacks.ProgbarLogger)
             if not (is_bar and isinstance(logs, LazyLogs)):
                 callback.on_train_batch_end(batch, logs)
+
+
+class _Bar(keras.callbacks.ProgbarLogger):
+    """Progress bar of the numbers in logs: Keras' own fails where there are texts."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, numbers_in(logs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, numbers_in(logs))
 
 
 @contextlib.contextmanager

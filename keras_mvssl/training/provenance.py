@@ -2,12 +2,9 @@
 
 import dataclasses
 import datetime
-import functools
 import os
-import pathlib
 import platform
 import shlex
-import subprocess
 import sys
 from typing import Any
 
@@ -17,24 +14,7 @@ from keras_mvssl import _backend
 from keras_mvssl._internal.stream_version import STREAM_VERSION
 from keras_mvssl.callbacks import checkpoint_store
 from keras_mvssl.data import splits as splits_of_data
-
-
-@functools.cache
-def commit() -> str | None:
-    """Return the Git commit of the package, as it was at the first call."""
-    package = pathlib.Path(__file__).parents[1]
-
-    def git(*command):
-        command = ["git", "-C", str(package), *command]
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-
-    try:
-        found = git("rev-parse", "HEAD")
-        scripts = package.parent / "recipes/*.py"
-        changed = found and git("status", "--porcelain", "-uno", "--", package, scripts)
-    except OSError:  # There is no git.
-        return None
-    return f"{found}+changes" if changed else found or None
+from keras_mvssl.training.commit import commit
 
 
 def provenance() -> dict[str, Any]:
@@ -43,8 +23,9 @@ def provenance() -> dict[str, Any]:
     Returns:
         A dict that JSON can hold: `command`, `backend`, `device`, `commit`, `date`,
         `versions`, `stream_version`, `processor`, `cpu_cores`. The commit is that of
-        the package when the process first asked; it is None outside a git repository,
-        and ends with `+changes` where files differ from it.
+        the package when the process first asked, and ends with `+changes` where files
+        differ from it; it is None where the package does not lie in a clone of its own
+        repository.
 
     Example:
     ```python

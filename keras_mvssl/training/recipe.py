@@ -11,6 +11,7 @@ from keras_mvssl.data.images import BadImagePolicy
 from keras_mvssl.losses.barlow_twins import Pairing
 from keras_mvssl.training.fields import check_field
 from keras_mvssl.training.fields import describe_fields
+from keras_mvssl.training.fields import plain
 from keras_mvssl.training.fields import setting
 from keras_mvssl.views import Augmentation
 
@@ -29,6 +30,8 @@ _UNUSED = {
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """All settings of a run. A setting is a flag, unless its text says "No flag".
+
+    Numbers of NumPy become those of Python, and paths become str.
 
     Example:
     ```python
@@ -186,6 +189,11 @@ class Recipe:
         "where",
         least=1,
     )
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = plain(getattr(self, field.name))
+            object.__setattr__(self, field.name, value)  # It is frozen.
 
     @property
     def is_of_npz(self) -> bool:

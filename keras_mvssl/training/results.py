@@ -37,7 +37,7 @@ def collect(config, model, watchers, probe, clock):
         "views_seen": throughput.views_seen,
         "seconds": round(throughput.seconds, 3),
         "views_per_second": round(throughput.views_seen / throughput.seconds, 1),
-        "loss_final": last["loss"],
+        "loss_final": last.get("loss"),
         "peak_memory": _backend.peak_memory(),
         "probe": probe,
         "time": clock.seconds,
@@ -74,7 +74,8 @@ def list_bad_images(splits, output):
     path = output / "bad_images.txt"
     found = [x.encode("utf-8", "backslashreplace").decode() for x in splits.bad_images]
     if path.exists():
-        found = [*path.read_text(encoding="utf-8").splitlines(), *found]
+        before = path.read_text(encoding="utf-8", errors="backslashreplace")
+        found = [*before.splitlines(), *found]
     found = list(dict.fromkeys(found))
     if found:
         with atomic_write(path) as unfinished:

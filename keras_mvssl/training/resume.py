@@ -3,6 +3,8 @@
 import json
 from typing import Literal
 
+from keras_mvssl._internal import files
+
 Resume = Literal["auto", "never", "must"]
 # Settings that may change when a run goes on: its result stays the same. The stream
 # version is checked on its own.
@@ -24,7 +26,7 @@ def refuse_other_settings(known, settings, workdir):
     Raises:
         ValueError: With the settings that differ.
     """
-    settings = json.loads(json.dumps(settings))
+    settings = json.loads(files.json_text(settings))
     differences = [
         f"{name}: {known.get(name)!r} there, {value!r} here"
         for name, value in settings.items()

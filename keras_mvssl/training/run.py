@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 from typing import Any
 
@@ -21,9 +20,10 @@ from keras_mvssl.training.baselines import Baselines
 from keras_mvssl.training.build import Parts
 from keras_mvssl.training.build import build
 from keras_mvssl.training.clock import Clock
+from keras_mvssl.training.commit import commit
 from keras_mvssl.training.fit import fit
 from keras_mvssl.training.fit import on_signals
-from keras_mvssl.training.provenance import commit
+from keras_mvssl.training.keras_settings import keras_settings
 from keras_mvssl.training.provenance import describe
 from keras_mvssl.training.provenance import known_settings
 from keras_mvssl.training.recipe import Recipe
@@ -34,6 +34,7 @@ from keras_mvssl.training.workdir import Workdir
 from keras_mvssl.training.workdir import open_workdir
 
 
+@keras_settings()
 def run(
     recipe: Recipe, workdir: str | os.PathLike, resume: Resume = "auto"
 ) -> dict[str, Any]:
@@ -41,7 +42,8 @@ def run(
 
     A run that was interrupted, in whatever way, goes on when it is started again with
     the same settings and `workdir`, and ends with the same weights, to the last bit
-    where the backend computes the same twice. A complete one is not repeated.
+    where the backend computes the same twice. A complete one is not repeated. Keras'
+    global settings, such as `floatx`, are its defaults meanwhile.
 
     Args:
         recipe: A `Recipe`.
@@ -60,7 +62,8 @@ def run(
 
     Raises:
         ValueError: Before any training, for settings or data that do not fit, and for
-            a folder of other files, of another run, or of a run under way.
+            a folder of other files, of another run, or of a run under way; for one
+            with links where a run writes; and for a path such as `gs://...`.
         training.Interrupted: At SIGTERM or SIGINT, with the step saved.
         callbacks.DivergenceError: For a loss or weights that are not finite.
 
@@ -78,7 +81,7 @@ def run(
     with open_workdir(workdir, resume, known_settings(recipe)) as opened:
         if opened.is_complete:
             print(f"This run is complete: {opened.path / 'report.html'}")
-            return json.loads((opened.path / "results.json").read_text("utf-8"))
+            return files.read_json(opened.path / "results.json")
         with _tell_how_to_go_on(opened.path), on_signals(_stop):
             return finish(train(prepare(recipe, opened)))
 
@@ -170,8 +173,7 @@ def finish(run):
         "bad_images": run.bad_images,
     }
     files.write_json(output / "results.json", found)
-    with files.atomic_write(output / "report.html") as path:
-        report.write([output], path)
+    report.write([output], output / "report.html")
     results.summarize(found, output)
     return found
 

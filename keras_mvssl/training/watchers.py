@@ -40,8 +40,10 @@ def make_watchers(recipe, parts, workdir, clock):
         clock: The `Clock` of the run, kept in checkpoints.
     """
     splits, stream, every = parts.splits, parts.make_stream(0), recipe.probe_every
-    images = splits.pretrain if splits.test is None else splits.test
-    images = _first(images, SPECTRUM_IMAGES)
+    test = None if splits.test is None else _first(splits.test, SPECTRUM_IMAGES)
+    # A single test image has no spectrum.
+    few = test is None or len(test) < 2
+    images = _first(splits.pretrain, SPECTRUM_IMAGES) if few else test
     made = None
     if parts.make_views is not None:
         some = images[: callbacks.Spectrum.PROJECTED_IMAGES]
@@ -54,7 +56,7 @@ def make_watchers(recipe, parts, workdir, clock):
             callbacks.KNNProbe(splits.train, splits.test, every=every),
         ]
         labels = _first(splits.test, EMBEDDED_IMAGES, part=1)
-        embedding = images[:EMBEDDED_IMAGES], labels
+        embedding = test[:EMBEDDED_IMAGES], labels
     spectrum = callbacks.Spectrum(images, made, every=every)
     throughput = callbacks.Throughput(recipe.views * recipe.batch_size, stream)
     metrics = callbacks.MetricsCSV(workdir.output / "metrics.csv")

@@ -2,21 +2,21 @@
 
 import contextlib
 import errno
-import json
 import os
 import pathlib
+import stat
 import tempfile
 import typing
 import warnings
 
 from keras_mvssl import distribution
+from keras_mvssl._internal import files
 from keras_mvssl._internal.stream_version import check_stream_version
 from keras_mvssl.callbacks import checkpoint_store
 from keras_mvssl.training import baselines
+from keras_mvssl.training import run_files
 from keras_mvssl.training.resume import Resume
 from keras_mvssl.training.resume import refuse_other_settings
-
-LOCK = ".lock"
 
 
 class Workdir:
@@ -37,8 +37,8 @@ class Workdir:
     @property
     def is_complete(self):
         """Truth value: the run in the folder has finished."""
-        files = ("results.json", "report.html")
-        found = [(self.path / name).exists() for name in files]
+        names = ("results.json", "report.html")
+        found = [(self.path / name).exists() for name in names]
         return self.config is not None and all(found)
 
     @property
@@ -60,6 +60,7 @@ class Workdir:
         if not distribution.is_chief():
             return
         self._stack.enter_context(lock(self.path))
+        files.remove_unfinished(self.path)
         if self.config is None and (self.path / "config.json").exists():
             raise ValueError(
                 "Another run has begun in this folder meanwhile. "
@@ -87,7 +88,7 @@ def open_workdir(path, resume, settings):
     Raises:
         ValueError: For a folder that cannot be used, or a run with other settings.
     """
-    path = pathlib.Path(path).expanduser()
+    path = files.local_path(path, "workdir")
     config = distribution.once(lambda: find(path, resume))
     # Nothing is written before all processes have looked.
     distribution.max_over_processes(0)
@@ -124,6 +125,7 @@ def find(workdir, resume):
         )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ValueError(f"`workdir` cannot be written to. Received: workdir={workdir}")
+    run_files.refuse_links(workdir)
     config = workdir / "config.json"
     if not config.is_file():
         if workdir.exists() and _others(workdir):
@@ -143,9 +145,11 @@ def find(workdir, resume):
             f"Received: resume='never', workdir={workdir}"
         )
     try:
-        known = json.loads(config.read_text(encoding="utf-8"))
+        known = files.read_json(config)
         newer = known["format"] > checkpoint_store.FORMAT
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(known.get("stream_version", 1), int):
+            raise TypeError("stream_version must be an int")
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             "`config.json` is not that of a run that can be continued "
             f"({type(error).__name__}: {error}). Received: workdir={workdir}"
@@ -166,11 +170,11 @@ def find(workdir, resume):
 
 def _others(workdir):
     """List the files that were not left by a run that ended as it began."""
-    own = {LOCK, baselines.FILE}
+    own = {run_files.LOCK, baselines.FILE}
     return [
         p
         for p in workdir.iterdir()
-        if p.name not in own and not p.name.startswith(".unfinished-")
+        if p.name not in own and not p.name.startswith(files.UNFINISHED)
     ]
 
 
@@ -182,7 +186,7 @@ def lock(workdir):
         ValueError: For the folder of a run that is under way.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    with open(workdir / LOCK, "a+", encoding="utf-8") as file:
+    with _open_lock(workdir) as file:
         try:
             _lock(file)
         except OSError as error:
@@ -203,6 +207,22 @@ def lock(workdir):
         file.write(f"process {os.getpid()}\n")
         file.flush()
         yield
+
+
+def _open_lock(workdir):
+    path = workdir / run_files.LOCK
+    try:
+        number = files.open_here(path, os.O_CREAT | os.O_RDWR)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        run_files.refuse(path, "a file of its own, no link", workdir)
+    found = os.fstat(number)
+    # A second name of the file may be anywhere, and its content would change too.
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(number)
+        run_files.refuse(path, "a file with no other name", workdir)
+    return open(number, "r+", encoding="utf-8")
 
 
 def _lock(file):

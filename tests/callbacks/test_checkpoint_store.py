@@ -51,6 +51,50 @@ def test_falls_back_to_the_one_before(folder, damage, problem):
         assert folder.latest().name == "step-000000001"
 
 
+@pytest.mark.parametrize("name", ["../mine", "{mine}", "", "..", "a/b.txt", "a\\b"])
+def test_manifests_name_files_of_their_own_folder(folder, tmp_path, name):
+    save(folder, 1)
+    mine = tmp_path / "checkpoint/mine"
+    mine.write_text("dear")
+    path = folder.latest() / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["sha256"] = {name.format(mine=mine): manifest["sha256"]["a.txt"]}
+    path.write_text(json.dumps(manifest))
+    with pytest.warns(match="is damaged .*is no name of a file in it"):
+        assert folder.latest() is None
+
+
+def test_links_are_damaged_checkpoints_and_are_not_followed(folder, tmp_path):
+    save(folder, 1)
+    save(folder, 2)
+    mine = tmp_path / "mine"
+    second = folder.latest()
+    (second / "a.txt").rename(mine)
+    (second / "a.txt").symlink_to(mine)
+    with pytest.warns(match="a.txt is a link"):
+        assert folder.latest().name == "step-000000001"
+    elsewhere = tmp_path / "elsewhere"
+    second.rename(elsewhere)
+    for name in ("step-000000002", "damaged-2", ".removed-1", ".unfinished-3"):
+        (folder.path / name).symlink_to(elsewhere)
+    with pytest.warns(match="step-000000002 is a link"):
+        assert folder.latest().name == "step-000000001"
+    folder.set_aside_after(1)
+    save(folder, 3)
+    save(folder, 4)
+    assert folder.steps() == [3, 4] and len(list(elsewhere.iterdir())) == 3
+    assert mine.read_text() == "step 2"
+
+
+def test_folders_of_other_names_are_left_alone(folder):
+    save(folder, 1)
+    for name in ("step-7", "step-٣", "step-0000000002"):
+        (folder.path / name).mkdir()
+    assert folder.steps() == [1] and folder.latest().name == "step-000000001"
+    folder.set_aside_after(1)
+    assert (folder.path / "step-7").exists()
+
+
 def test_damaged_ones_are_set_aside_more_than_once(folder):
     for _ in range(2):
         save(folder, 1)

@@ -75,6 +75,7 @@ def stage_3(encoder):
         (1, "`RandomViews` draws other numbers.*; encoders pad strided layers"),
         (2, "encoders pad strided layers by one rule"),
         (3, "Barlow Twins compares with the mean view at 2 views"),
+        (4, "image files with transparent parts"),
     ],
 )
 def test_a_run_of_another_stream_version_is_refused_and_its_models_load(

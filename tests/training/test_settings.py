@@ -1,10 +1,14 @@
 """Settings are said once: fields, choices, flags and documentation agree."""
 
 import dataclasses
+import fractions
 import functools
 import importlib
+import json
+import pathlib
 import typing
 
+import numpy as np
 import pytest
 from absl import flags
 
@@ -13,6 +17,7 @@ from keras_mvssl.training import Recipe
 from keras_mvssl.training import command_line
 from keras_mvssl.training import fields
 from keras_mvssl.training import recipe as recipes
+from keras_mvssl.training.provenance import known_settings
 
 BUILD = importlib.import_module("keras_mvssl.training.build")
 FIELDS = {field.name: field for field in dataclasses.fields(Recipe)}
@@ -98,6 +103,55 @@ def test_flags_take_values_of_their_kind(groups):
 )
 def test_values_outside_their_bounds_are_refused(name, value, message):
     with pytest.raises(ValueError, match=message):
+        dataclasses.replace(RECIPE, **{name: value}).check()
+
+
+@pytest.mark.parametrize(
+    "name, value, expected",
+    [
+        ("views", np.int64(8), 8),
+        ("views", np.arange(9, dtype="int32")[8], 8),
+        ("projector_dim", np.array(8), 8),
+        ("batch_size", np.uint8(8), 8),
+        ("learning_rate", np.float32(0.5), 0.5),
+        ("weight_decay", np.float16(0.5), 0.5),
+        ("warmup_epochs", np.longdouble(0.5), 0.5),
+        ("beta", np.float64(0.5), 0.5),
+        ("beta", np.str_("auto"), "auto"),
+        ("l2_normalize", np.bool_(True), True),
+        ("data_dir", pathlib.Path("here"), "here"),
+    ],
+)
+def test_values_of_numpy_and_paths_are_taken_as_plain_ones(name, value, expected):
+    recipe = dataclasses.replace(RECIPE, **{"dataset": "cifar10", name: value})
+    recipe.check()
+    found = getattr(recipe, name)
+    assert found == expected and type(found) is type(expected)
+    assert recipe == dataclasses.replace(recipe, **{name: expected})
+    json.dumps(known_settings(recipe))
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("epochs", True),
+        ("epochs", np.array([1, 2])),
+        ("learning_rate", fractions.Fraction(1, 2)),
+        ("learning_rate", 1j),
+        ("fraction", np.array([0.5])),
+        ("fraction", "all"),
+        ("beta", "low"),
+        ("l2_normalize", "yes"),
+        ("image_size", "32"),
+        ("data_dir", 3),
+        ("seed", np.datetime64("2020-01-01")),
+        ("loss", ["vicreg"]),
+        ("pairing", np.array(["all", "mean"])),
+        ("augmentation", {"size": 16}),
+    ],
+)
+def test_values_of_another_type_are_refused(name, value):
+    with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
         dataclasses.replace(RECIPE, **{name: value}).check()
 
 
