@@ -16,10 +16,10 @@ for the processes of a job.
 
 | From a stranger | What protects you | What remains |
 |---|---|---|
-| Images in a folder | Pillow's decoders of the suffixes that are offered, and no others: no file can start another program, whatever its name says. Pipes and devices are not opened. An image of more than `max_pixels` (67 million) is refused, or decoded smaller if it is a JPEG. | Faults of the decoders themselves: keep Pillow up to date. Links are followed, so that a folder with links reads other images of yours. |
+| Images in a folder | Pillow's decoders of the suffixes that are offered, and no others: no file can start another program, whatever its name says. Pipes and devices are not opened. An image of more than `max_pixels` (67 million) is refused, or decoded smaller if it is a JPEG and `image_size` is given (not a progressive one). | Faults of the decoders themselves: keep Pillow up to date. Links are followed, so that a folder with links reads other images of yours. |
 | `npz:PATH` | No pickles. The sizes of all arrays are read first, and a file that would take more memory than the machine has is refused. | |
 | `encoder.keras`, `model.keras` | Keras' safe mode, which is on unless you switch it off: it refuses lambdas. | Faults of Keras: keep it up to date, and load strangers' files in a container. A file can name any layer of Keras, and be as large as it likes. |
-| The folder of a run, to read its report | JSON, CSV, PNG and npz are read, each with checks of its content. All text is escaped, and a picture that is no whole PNG is left out. | The numbers are what the sender says they are. |
+| The folder of a run, to read its report | JSON, CSV, PNG and npz are read, each with checks of its content. All text is escaped, and a picture that is no whole PNG is left out. | The numbers are what the sender says they are. Links are followed, so that a `config.json` that is a link shows another JSON file of yours in the page. |
 | The folder of a run, to go on in it | The above, with checksums and plain names for each file of a checkpoint. Files are written under new names that follow no links; links among the files of a run are refused. | The weights, and with them all results, are the sender's. |
 
 What is not safe, here as elsewhere: `keras.saving.load_model(path, safe_mode=False)`,
@@ -47,7 +47,7 @@ features = theirs.predict(np.zeros((2, 32, 32, 3), "uint8"), verbose=0)
 |---|---|
 | `config.json`, `results.json`, `report.html` | the command with its flags, and so the paths of data and folders; names of classes; the processor, the device and versions of packages; the Git commit of the package if it runs from its own repository (of no other repository) |
 | `views.png`, `report.html` | some images in random views; in the report also the nearest neighbours of some test images |
-| `diagnostics.npz`, `tensorboard/` | small copies of test images with their labels and features |
+| `diagnostics.npz`, `tensorboard/` | small copies of test images with their labels and features; the names of TensorBoard's files hold the name of the machine |
 | `bad_images.txt` | paths of files that could not be read |
 | `metrics.csv` | losses and accuracies |
 | `checkpoint/`, `encoder.keras` | weights. Networks that have learnt from few images may reveal some of them. |

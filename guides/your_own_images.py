@@ -43,7 +43,7 @@ the first of each kind:
 | JPEG, PNG, BMP, GIF, WebP, PPM, TIFF, JPEG 2000, AVIF | read, whichever of their suffixes they have; the content decides on the decoder, and no other one is started |
 | other suffixes, such as `.txt` or `.heic` | left out, and told of |
 | hidden files and folders, such as `.ipynb_checkpoints` | left out, and told of |
-| links to files and folders | followed; what is read already is left out and told of, and a file in both the test set and another part is refused |
+| links to files and folders (symbolic ones) | followed; what is read already is left out and told of, and a file in both the test set and another part is refused |
 | broken links, pipes, folders that may not be read | treated as a file that cannot be read |
 | parts that are transparent | laid over white, and told of |
 | gray of 9 to 16 bits | scaled to 8 bits by the bits of the brightest pixel of the file, and told of |
@@ -51,7 +51,7 @@ the first of each kind:
 | more than 16 bits, signed or fractional values | treated as a file that cannot be read |
 | layouts that Pillow decodes wrongly (some planar, subsampled or signed TIFF) | treated as a file that cannot be read |
 | several pages or frames, more channels | the first page, and the first channels, are read; told of |
-| more pixels than `max_pixels` of `load` | JPEG and JPEG 2000 are decoded smaller, and told of; others are treated as a file that cannot be read |
+| more pixels than `max_pixels` of `load` | JPEG (not progressive) and JPEG 2000 are decoded smaller if `image_size` is given, and told of; others are treated as a file that cannot be read |
 
 ## In Python
 

@@ -28,8 +28,8 @@ def changed(value):
 
 def dark(part):
     """Images of which some are nearly black, as empty slices of a scan are."""
-    images = good_images().round().astype("float32")
-    images[part] = images[part] > 250
+    images = good_images().astype("float32")
+    images[part] = np.where(images[part] > 250, 1, images[part] / 2550)
     return images
 
 

@@ -19,6 +19,7 @@ def look_at_images(dataset, look):
         return np.True_
 
     def seen(*parts):
+        parts = _parts(parts)
         images = parts[0]
         done = tf.numpy_function(call, [images], tf.bool)
         with tf.control_dependencies([done]):
@@ -37,4 +38,10 @@ def drop_single_images(dataset):
     is_open = images.shape.rank and images.shape[0] is None
     if not is_open or dataset.cardinality() != tf.data.UNKNOWN_CARDINALITY:
         return dataset
-    return dataset.filter(lambda images, *others: tf.shape(images)[0] != 1)
+    return dataset.filter(lambda *parts: tf.shape(_parts(parts)[0])[0] != 1)
+
+
+def _parts(arguments):
+    """Return the parts of an element: tf.data unpacks tuples, but no named tuples."""
+    is_named = len(arguments) == 1 and isinstance(arguments[0], tuple)
+    return arguments[0] if is_named else arguments

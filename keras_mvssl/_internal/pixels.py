@@ -7,6 +7,10 @@ MIN_VALUES = 1024
 # A stream within [0, 1] was divided by 255 if this share of its values lies between
 # the two. Nearly black batches in [0, 255] hold zeros and ones.
 FRACTIONAL_SHARE = 0.05
+# In fewer batches than this, the values must also reach as far as those of pictures:
+# these may be the dark ones of a stream.
+MANY_BATCHES = 8
+LEAST_MAXIMUM, LEAST_MEAN = 0.9, 0.1
 
 
 def host_array(images, name="images"):
@@ -74,7 +78,8 @@ class PixelWatch:
     def __init__(self, name="images"):
         self.name = name
         self.error = None
-        self._high, self._values, self._fractional = 0.0, 0, 0
+        self._high, self._sum = 0.0, 0.0
+        self._batches, self._values, self._fractional = 0, 0, 0
 
     def check(self, images):
         """Check a batch, an array-like of any shape."""
@@ -90,8 +95,13 @@ class PixelWatch:
             self.error = error
             raise
 
+    def finish_stream(self):
+        """Judge the range of several batches that may not have been all."""
+        if self._batches > 1:
+            self.finish()
+
     def finish(self):
-        """Judge the range of the stream after its last batch."""
+        """Judge the range of a whole set of images."""
         if 0 < self._high <= 1:
             self.error = self._divided()
             raise self.error
@@ -112,10 +122,16 @@ class PixelWatch:
         self._high = max(self._high, high if is_float else np.inf)
         if self._high > 1:
             return
+        self._batches += 1
         self._values += images.size
+        self._sum += float(images.sum(dtype="float64"))
         self._fractional += int(np.count_nonzero((images > 0) & (images < 1)))
-        enough = self._values >= MIN_VALUES
-        if enough and self._fractional >= FRACTIONAL_SHARE * self._values:
+        if self._values < MIN_VALUES:
+            return
+        if self._fractional < FRACTIONAL_SHARE * self._values:
+            return
+        is_bright = self._sum >= LEAST_MEAN * self._values
+        if self._batches >= MANY_BATCHES or (is_bright and self._high > LEAST_MAXIMUM):
             raise self._divided()
 
     def _divided(self):

@@ -91,10 +91,10 @@ def _read(name, path):
         )
     try:
         with zipfile.ZipFile(path) as file:
-            size_of = {
-                entry.filename.removesuffix(".npy"): entry.file_size
-                for entry in file.infolist()
-            }
+            entries = file.infolist()
+            size_of = {x.filename.removesuffix(".npy"): x.file_size for x in entries}
+            if len(size_of) < len(entries):
+                raise zipfile.BadZipFile("two arrays have one name")
     except (OSError, zipfile.BadZipFile) as error:
         raise _unreadable(name, error) from error
     keys = [key for key in ARRAYS if key in size_of]

@@ -61,6 +61,7 @@ def batches(images: Any, batch_size: int, seed: int = 0, start_step: int = 0) ->
 
 class _ArrayBatches(keras.utils.PyDataset):
     num_batches = None  # The stream is endless.
+    watches = ()  # All images are checked at once.
 
     def __init__(self, images, batch_size, seed, start_step):
         super().__init__()

@@ -98,15 +98,16 @@ class FolderRecord:
 
 def unreadable(path, reason):
     """Return the ValueError of a file or folder that cannot be read."""
-    return ValueError(f"An image cannot be read: {reason}. Received: {path}")
+    return ValueError(f"An image cannot be read: {reason}. Received: {printable(path)}")
 
 
 def printable(path):
-    """Return a path as text, with a mark in place of bytes that are not UTF-8."""
-    return str(path).encode("utf-8", "replace").decode("utf-8")
+    """Return a path as text, with a mark for what is not UTF-8 or not to be printed."""
+    text = str(path).encode("utf-8", "replace").decode("utf-8")
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def say(text):
     """Print a line, with a mark in place of letters that the output does not have."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding))
+    print(printable(text).encode(encoding, "replace").decode(encoding))

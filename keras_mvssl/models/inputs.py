@@ -10,6 +10,7 @@ from keras_mvssl import distribution
 from keras_mvssl._internal.pixels import check_batch
 from keras_mvssl._internal.pixels import check_pixels
 from keras_mvssl._internal.pixels import host_array
+from keras_mvssl.losses.multi_view_loss import refuse_weights
 from keras_mvssl.models.watched import first_part
 from keras_mvssl.views import RandomViews
 from keras_mvssl.views.augmentation import check_channels
@@ -113,7 +114,9 @@ def checked_validation(kwargs, batch_size):
     given = kwargs.get("validation_data")
     if given is None:
         return None
-    given = given[0] if isinstance(given, (tuple, list)) else given
+    if isinstance(given, (tuple, list)):
+        refuse_weights("sample_weight", given[2] if len(given) > 2 else None)
+        given = given[0]
     size = kwargs.get("validation_batch_size") or batch_size
     given = checked_input(given, "validation_data", kwargs, "validation_steps", size)
     if not hasattr(given, "shape"):
@@ -124,7 +127,7 @@ def checked_validation(kwargs, batch_size):
 
 def _is_own(x):
     """Return whether a stream is of this package, which checks what it reads."""
-    return hasattr(x, "steps_per_epoch")
+    return hasattr(x, "watches")
 
 
 def _refuse_single_images(x, name, batch_size, validation_split):
@@ -136,10 +139,10 @@ def _refuse_single_images(x, name, batch_size, validation_split):
         counts = [trained, x.shape[0] - trained]
     elif hasattr(x, "element_spec"):
         counts, size = _batching(x)
-    elif hasattr(x, "collate_fn") and hasattr(x.dataset, "__len__"):
+    elif hasattr(x, "collate_fn") and hasattr(x.sampler, "__len__"):
         # torch's DataLoader, unless its batches are those of a sampler.
         if x.batch_size is not None and not x.drop_last:
-            counts, size = [len(x.dataset)], x.batch_size
+            counts, size = [len(x.sampler)], x.batch_size
     elif isinstance(x, keras.utils.PyDataset) and not _is_own(x):
         count = x.num_batches
         if count is not None and len(first_part(x[count - 1])) == 1:
@@ -162,16 +165,17 @@ def _batching(dataset):
     """Return the number of images of a batched `tf.data.Dataset`, and the batch size.
 
     They are read from parts of TensorFlow that are not public. Where they cannot be
-    known, there are no counts.
+    known, as behind a `map`, there are no counts.
 
     Returns:
         A list of counts, of one or none, and the batch size.
     """
     batched = dataset
     while not hasattr(batched, "_batch_size"):
-        batched = getattr(batched, "_input_dataset", None)
-        if batched is None:
+        is_same = type(batched).__name__ in ("_PrefetchDataset", "_OptionsDataset")
+        if not is_same:
             return [], None
+        batched = batched._input_dataset
     count, size = int(batched._input_dataset.cardinality()), int(batched._batch_size)
     is_whole = count > 0 and int(dataset.cardinality()) == math.ceil(count / size)
     return ([count] if is_whole else []), size

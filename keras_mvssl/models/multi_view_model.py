@@ -219,10 +219,9 @@ class MultiViewModel(keras.Model):
             A `keras.callbacks.History`.
 
         Raises:
-            ValueError: For pixels outside [0, 255] in `x` or `validation_data`: before
-                training in an array or a first batch, and at their batch otherwise.
-                Before training, for a last batch of one image, and for endless data
-                sets without `steps_per_epoch`.
+            ValueError: For pixels outside [0, 255], before training in an array or a
+                first batch, at their batch otherwise; before training, for a last batch
+                of one image, and for endless data sets without `steps_per_epoch`.
         """
         for name in ("sample_weight", "class_weight"):
             refuse_weights(name, kwargs.get(name))
@@ -250,10 +249,7 @@ class MultiViewModel(keras.Model):
             )
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", **kwargs):
-        """Compute the loss and its terms, like `keras.Model.evaluate`.
-
-        The input `x` is the same as in `fit`.
-        """
+        """Compute the loss and its terms for input as in `fit`."""
         if kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked that data.
             return super().evaluate(x, y, batch_size, verbose, **kwargs)
         x = checked_input(x, "x", kwargs, "steps", batch_size)
@@ -267,7 +263,10 @@ class MultiViewModel(keras.Model):
             Projections `(N, V, D)` of views, `(N, 1, D)` of images.
         """
         x = checked_input(x, "x", kwargs, "steps", batch_size, for_loss=False)
-        with watched((x, "x")) as (x,), _backend.state_kept_on_error(self):
+        with (
+            watched((x, "x"), for_loss=False) as (x,),
+            _backend.state_kept_on_error(self),
+        ):
             return super().predict(x, batch_size, verbose, **kwargs)
 
     def train_on_batch(self, x, *args, **kwargs):

@@ -13,14 +13,16 @@ from keras_mvssl._internal.pixels import host_array
 
 
 @contextlib.contextmanager
-def watched(*inputs):
+def watched(*inputs, for_loss=True):
     """Replace data sets by equal ones whose pixels are checked batch by batch.
 
     Arrays, and streams of this package, which check their own images, stay as they are.
-    Batches of one image are left out of generators and of data sets of unknown length.
+    For a loss, which has no value for one image, batches of one are left out of
+    generators and of data sets of unknown length.
 
     Args:
         *inputs: Pairs (data, name in error messages). The data may be None.
+        for_loss: Whether a loss is computed.
 
     Yields:
         The data, in the same order.
@@ -31,27 +33,33 @@ def watched(*inputs):
     """
     watches = [PixelWatch(name) for _, name in inputs]
     own = [watch for data, _ in inputs for watch in getattr(data, "watches", ())]
+    for watch in own:
+        watch.error = None  # that of an earlier use
     try:
         yield [
-            data if data is None or _is_checked(data) else _watch(data, watch)
+            data if data is None or _is_checked(data) else _watch(data, watch, for_loss)
             for (data, _), watch in zip(inputs, watches, strict=True)
         ]
     except Exception as error:
         for watch in (*watches, *own):
-            if watch.error is not None and watch.error is not error:
-                raise watch.error from error
+            found = watch.error
+            # The engine's error has this text among others.
+            if found is not None and found is not error and str(found) in str(error):
+                raise found from error
         raise
+    for watch in watches:
+        watch.finish_stream()
 
 
 def _is_checked(data):
-    return hasattr(data, "shape") or hasattr(data, "steps_per_epoch")
+    return hasattr(data, "shape") or hasattr(data, "watches")
 
 
-def _watch(data, watch):
+def _watch(data, watch, for_loss):
     if hasattr(data, "element_spec"):
         if not hasattr(data, "map"):  # one that a strategy has distributed already
             return data
-        data = _backend.drop_single_images(data)
+        data = _backend.drop_single_images(data) if for_loss else data
         is_uint8 = first_part(data.element_spec).dtype == "uint8"
         return data if is_uint8 else _backend.look_at_images(data, watch.check)
     if isinstance(data, keras.utils.PyDataset):
@@ -59,9 +67,10 @@ def _watch(data, watch):
     if hasattr(data, "collate_fn"):  # torch's DataLoader
         loader = copy.copy(data)
         loader.collate_fn = functools.partial(_collate, data.collate_fn, watch)
+        loader._iterator = None  # Workers that live on would use the other function.
         return loader
     if isinstance(data, types.GeneratorType):
-        return _watch_generator(data, watch)
+        return _watch_generator(data, watch, for_loss)
     return data
 
 
@@ -97,10 +106,10 @@ def _collate(collate, watch, examples):
     return _checked(collate(examples), watch)
 
 
-def _watch_generator(generator, watch):
+def _watch_generator(generator, watch, for_loss):
     for batch in generator:
         batch = _checked(batch, watch)
-        if len(first_part(batch)) != 1:
+        if not for_loss or len(first_part(batch)) != 1:
             yield batch
 
 

@@ -16,17 +16,13 @@ def keras_settings(policy="float32"):
         policy: Name of the dtype policy of layers.
     """
     floatx, data_format = keras.config.floatx(), keras.config.image_data_format()
+    before = keras.config.dtype_policy()  # Without one, Keras makes it of `floatx`.
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")
-    # A policy that nobody has set follows `floatx`, and should go on doing so.
-    before = keras.config.dtype_policy()
-    changed = before.name != policy
-    if changed:
-        keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy(policy)
     try:
         yield
     finally:
         keras.config.set_floatx(floatx)
         keras.config.set_image_data_format(data_format)
-        if changed:
-            keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(before)

@@ -32,10 +32,15 @@ def refuse_links(workdir):
             with contextlib.suppress(FileNotFoundError):
                 if not is_right(path.lstat().st_mode):
                     refuse(path, expected, workdir)
-    for folder, folders, names in os.walk(workdir / "checkpoint"):
-        for path in (pathlib.Path(folder, name) for name in (*folders, *names)):
-            if path.is_symlink():
-                refuse(path, "a file or a folder, no link", workdir)
+    for top in FOLDERS:
+        for folder, folders, names in os.walk(workdir / top):
+            _refuse_links_in(pathlib.Path(folder), (*folders, *names), workdir)
+
+
+def _refuse_links_in(folder, names, workdir):
+    for path in (folder / name for name in names):
+        if path.is_symlink():
+            refuse(path, "a file or a folder, no link", workdir)
 
 
 def refuse(path, expected, workdir):

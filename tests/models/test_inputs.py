@@ -1,11 +1,15 @@
 """Data sets of others in `fit` and `evaluate`; what a failed training leaves."""
 
+import collections
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 
 import helpers
 from keras_mvssl import _backend
+from keras_mvssl.models.watched import watched
 
 
 def some_views(batch=8):
@@ -52,9 +56,9 @@ def loader(views):
         Batches,
         loader,
         lambda x: dataset(x).batch(4),
-        lambda x: dataset(x).batch(4).map(lambda x: x).prefetch(1),
+        lambda x: dataset(x).batch(4).prefetch(1),
     ],
-    ids=["array", "PyDataset", "DataLoader", "tf.data", "tf.data, mapped"],
+    ids=["array", "PyDataset", "DataLoader", "tf.data", "tf.data, prefetched"],
 )
 def test_a_last_batch_of_one_is_refused_before_training(make, model):
     with pytest.raises(ValueError, match="last batch of one.*Received: "):
@@ -71,6 +75,13 @@ class Steps(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.count += 1
+
+
+@pytest.mark.filterwarnings("ignore:.*input ran out of data")
+def test_predict_keeps_batches_of_one(model):
+    batches = Batches(some_views(9))
+    for x in (of_unknown_length(some_views(9)), (batches[i] for i in range(3))):
+        assert len(model.predict(x, verbose=0)) == 9
 
 
 @pytest.mark.filterwarnings("ignore:.*input ran out of data")
@@ -101,6 +112,62 @@ def test_a_checked_pydataset_is_used_as_it_is(workers, model):
     batches.views[6] = -1
     with pytest.raises(ValueError, match=r"\[0, 255\].*Received: minimum=-1"):
         model.fit(batches, verbose=0)
+
+
+def test_no_attribute_of_a_data_set_opens_a_door(model):
+    for batches in (Batches(some_views() - 300), dataset(some_views() - 300).batch(4)):
+        batches.steps_per_epoch = 2
+        with pytest.raises(ValueError, match=r"\[0, 255\].*Received: minimum=-"):
+            model.fit(batches, verbose=0)
+
+
+def test_workers_that_live_on_check_too(model):
+    torch = pytest.importorskip("torch")
+    views = some_views()
+    views[6] = -1
+    data = torch.utils.data.TensorDataset(torch.as_tensor(views))
+    lasting = torch.utils.data.DataLoader(
+        data, 4, num_workers=1, persistent_workers=True
+    )
+    with pytest.raises(ValueError, match=r"\[0, 255\].*Received: minimum=-1"):
+        model.fit(lasting, verbose=0)
+
+
+def test_a_sampler_says_how_many_images_there_are(model):
+    torch = pytest.importorskip("torch")
+    data = torch.utils.data.TensorDataset(torch.as_tensor(some_views(9)))
+    sampler = torch.utils.data.SubsetRandomSampler(range(8))
+    model.fit(torch.utils.data.DataLoader(data, 4, sampler=sampler), verbose=0)
+    assert model.optimizer.iterations == 2
+
+
+def test_batches_of_another_number_than_was_batched(model):
+    views = some_views()
+    tf = _backend.tensorflow_for_data()
+    indices = tf.data.Dataset.range(9).batch(4).map(lambda i: views)
+    model.fit(indices, verbose=0)
+    assert model.optimizer.iterations == 3
+
+
+def test_named_parts_of_a_data_set(model):
+    Part = collections.namedtuple("Part", "views label")
+    batches = dataset(Part(some_views(), np.arange(8))).batch(4)
+    model.fit(batches, verbose=0)
+    assert model.optimizer.iterations == 2
+
+
+def test_weights_of_validation_data_are_refused(model):
+    views = some_views()
+    with pytest.raises(ValueError, match="`sample_weight` is not supported"):
+        model.fit(views, validation_data=(views, None, np.zeros(8)), verbose=0)
+
+
+def test_an_error_of_another_kind_stays():
+    bad = Batches(some_views() - 300)
+    with pytest.raises(KeyError, match="mine"), watched((bad, "x")) as (batches,):
+        with contextlib.suppress(ValueError):
+            batches[1]  # as a worker reads ahead
+        raise KeyError("mine")
 
 
 def test_masked_values_are_refused(model):
