@@ -1,5 +1,7 @@
 """Code of the benchmarks that stands in for code of the package."""
 
+import cProfile
+import pstats
 import sys
 
 import keras
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 import helpers
+import keras_mvssl as mv
 from keras_mvssl import MultiViewModel
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.losses import VICReg
@@ -15,6 +18,7 @@ from keras_mvssl.models import TinyResNet
 
 sys.path.append(str(helpers.ROOT / "recipes/benchmarks"))  # where the scripts look
 
+import checks
 import pair_loops
 import step_variants
 
@@ -57,3 +61,13 @@ def test_stock_normalization_is_not_fused():
     MultiViewModel(copy, Projector(copy.output_shape[-1], 8)).compile()
     for layer in copy.layers:
         assert "call" not in vars(layer)
+
+
+def test_time_in_checks_is_found():
+    profiler = cProfile.Profile()
+    images = np.random.default_rng(0).uniform(0, 255, (200, 64, 64, 3))
+    labels = np.arange(200)
+    profiler.runcall(mv.callbacks.KNNProbe, (images, labels), (images, labels))
+    stats = pstats.Stats(profiler)
+    found = checks.seconds_in_checks(stats.stats)
+    assert 0.2 * stats.total_tt < found < 1.01 * stats.total_tt
