@@ -15,15 +15,16 @@ _HEADERS = {
 }
 
 
-def read_npz(path, most=MAX_BYTES):
-    """Read all arrays of a file that `numpy.savez` has written, or anyone else.
+def read_npz(path, most=MAX_BYTES, names=None):
+    """Read arrays of a file that `numpy.savez` has written, or anyone else.
 
     Args:
         path: The file.
         most: Most bytes that the arrays may take in memory.
+        names: Names of the arrays to read, as far as they exist. Defaults to all.
 
     Returns:
-        `{name: array}`.
+        `{name: array}`, and a list of the names of other arrays.
 
     Raises:
         ValueError: For a file that cannot be read, that holds objects of Python, or
@@ -33,17 +34,25 @@ def read_npz(path, most=MAX_BYTES):
         if not path.is_file():  # To read a pipe would wait forever.
             raise FileNotFoundError("no such file")
         with zipfile.ZipFile(path) as file:
-            _check(file, most)
+            members = {x.filename.removesuffix(".npy"): x for x in file.infolist()}
+            if len(members) < len(file.infolist()):
+                raise ValueError("two arrays have one name")
+            names = [x for x in names or members if x in members]
+            _check(file, [members[name] for name in names], most)
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            found = {name: arrays[name] for name in names}
+    return found, sorted(set(members) - set(names))
 
 
-def _check(file, most):
-    """Raise ValueError for a file whose arrays take too much, by their headers."""
-    size = sum(member.file_size for member in file.infolist())
+def _check(file, members, most):
+    """Raise ValueError for arrays that take too much, by their headers."""
+    size = sum(member.file_size for member in members)
     if size > most:
-        raise ValueError(f"its arrays take {size} bytes, of at most {most}")
-    for member in file.infolist():
+        raise ValueError(
+            f"its arrays take {size / 2**30:.3g} GiB when they are unpacked, of at "
+            f"most {most / 2**30:.3g} GiB"
+        )
+    for member in members:
         # A few bytes of the other kinds of compression can unpack to very many.
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{member.filename} is compressed in another way")
@@ -52,8 +61,10 @@ def _check(file, most):
             if version not in _HEADERS:
                 raise ValueError(f"{member.filename} has version {version}")
             shape, _, dtype = _HEADERS[version](stream)
+        if dtype.hasobject:
+            raise ValueError(f"{member.filename} holds objects (allow_pickle=False)")
         # Memory is taken by what the header says, before anything is read.
-        if dtype.hasobject or math.prod(shape) * dtype.itemsize > member.file_size:
+        if math.prod(shape) * dtype.itemsize > member.file_size:
             raise ValueError(f"{member.filename} is shorter than it says")
 
 
@@ -62,11 +73,18 @@ def _told(path):
     try:
         yield
     except (
-        *(EOFError, MemoryError, NotImplementedError, OSError, OverflowError),
+        *(
+            AttributeError,
+            EOFError,
+            MemoryError,
+            NotImplementedError,
+            OSError,
+            OverflowError,
+        ),
         *(RuntimeError, SyntaxError, TypeError, ValueError),
         *(zipfile.BadZipFile, zlib.error),
     ) as error:
         raise ValueError(
-            "A file must hold arrays, as `numpy.savez` writes them "
-            f"({type(error).__name__}: {error}). Received: path={path}"
+            f"The file cannot be read as .npz: {error} ({type(error).__name__}). "
+            f"Received: path={path}"
         ) from error

@@ -78,7 +78,7 @@ def restore(path, model, state, steps_per_epoch):
             f"The checkpoint holds the state of {names}. "
             f"Received: state={sorted(state)}, checkpoint={path}"
         )
-    arrays = read_npz(path / "state.npz")
+    arrays, _ = read_npz(path / "state.npz")
     with warnings.catch_warnings():
         # For an optimizer of another kind, Keras only warns.
         warnings.filterwarnings("error", "Skipping variable loading")

@@ -33,14 +33,14 @@ class Probe(keras.callbacks.Callback):
         train, test = flat_labels(train), flat_labels(test)
         check_labelled(train, "train")
         check_labelled(test, "test")
-        for part in (train, test):
+        for name, part in (("train", train), ("test", test)):
             if not hasattr(part, "element_spec") and np.ndim(part[0]) != 4:
                 raise ValueError(
                     "Images must have shape (N, H, W, C). "
                     f"Received: images.shape={np.shape(part[0])}"
                 )
             if hasattr(part, "element_spec"):
-                _check_first(part)
+                _check_first(part, name)
         if not hasattr(train, "element_spec") and not hasattr(test, "element_spec"):
             check_classes(train[1], test[1])
         check_counts(every=every, batch_size=batch_size)
@@ -101,11 +101,11 @@ class Probe(keras.callbacks.Callback):
         return features
 
 
-def _check_first(dataset):
+def _check_first(dataset, name):
     """Check the first images of a `tf.data.Dataset`, before training."""
     for batch, labels in dataset.take(16).batch(16).as_numpy_iterator():
-        check_batch(batch, "data")
-        check_labels(labels, "data")
+        check_batch(batch, name)
+        check_labels(labels, name)
 
 
 def check_counts(**counts):

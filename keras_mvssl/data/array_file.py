@@ -1,13 +1,13 @@
 """Data sets in NumPy files of several arrays (.npz)."""
 
+import math
 import os
 import pathlib
-import zipfile
-import zlib
 
 import numpy as np
 
 from keras_mvssl._internal.checks import check_labelled
+from keras_mvssl._internal.npz import read_npz
 from keras_mvssl._internal.pixels import check_pixels
 from keras_mvssl.data.record import say
 from keras_mvssl.data.splits import Splits
@@ -23,11 +23,11 @@ def load(name, path):
         `Splits`, and a function that returns the labels of `pretrain`, or None.
     """
     path = pathlib.Path(path).expanduser()
-    arrays = _read(name, path)
-    if "x_train" not in arrays:
+    if not path.is_file():
         raise ValueError(
-            f"`{path}` must hold an array x_train. Received: {sorted(arrays)}"
+            f"`name` must lead to a file; no such file exists. Received: name={name!r}"
         )
+    arrays = _read(path)
     x = arrays["x_train"]
     for key in IMAGES:
         images = arrays.get(key, x)
@@ -83,49 +83,16 @@ def _numbered(ids, path):
     return labels, tuple(str(i) for i in values["train"])
 
 
-def _read(name, path):
+def _read(path):
     """Return the arrays of a file that are known by their names, in native order."""
-    if not path.is_file():
+    arrays, others = read_npz(path, physical_memory() or math.inf, ARRAYS)
+    if "x_train" not in arrays:
         raise ValueError(
-            f"`name` must lead to a file; no such file exists. Received: name={name!r}"
+            f"`{path}` must hold an array x_train. Received: {[*arrays, *others]}"
         )
-    try:
-        with zipfile.ZipFile(path) as file:
-            entries = file.infolist()
-            size_of = {x.filename.removesuffix(".npy"): x.file_size for x in entries}
-            if len(size_of) < len(entries):
-                raise zipfile.BadZipFile("two arrays have one name")
-    except (OSError, zipfile.BadZipFile) as error:
-        raise _unreadable(name, error) from error
-    keys = [key for key in ARRAYS if key in size_of]
-    size, memory = sum(size_of[key] for key in keys), physical_memory()
-    if memory is not None and size > memory:
-        raise ValueError(
-            f"The arrays of `{path}` take {size / 2**30:.3g} GiB when they are "
-            f"unpacked, but the memory of this machine is {memory / 2**30:.3g} GiB. "
-            f"Received: name={name!r}"
-        )
-    others = sorted(set(size_of) - set(keys))
-    if others and "x_train" in keys:
+    if others:
         say(f"Left out of {path}: {len(others)} arrays (first {others[0]}).")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: _native(file[key]) for key in keys}
-    except (
-        AttributeError,
-        EOFError,
-        MemoryError,  # a header may promise an array of any size
-        NotImplementedError,
-        OSError,
-        OverflowError,
-        SyntaxError,
-        TypeError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise _unreadable(name, error) from error
-    return arrays if "x_train" in arrays else dict.fromkeys(size_of)
+    return {name: _native(array) for name, array in arrays.items()}
 
 
 def _native(array):
@@ -139,9 +106,3 @@ def physical_memory():
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return None
-
-
-def _unreadable(name, error):
-    return ValueError(
-        f"The file cannot be read as .npz: {error}. Received: name={name!r}"
-    )

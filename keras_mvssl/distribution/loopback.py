@@ -9,6 +9,7 @@ import functools
 import ipaddress
 import os
 import socket
+import warnings
 
 import keras
 
@@ -66,7 +67,15 @@ def _keep_gloo_of_jax_on_loopback():
 
     JAX has no setting for it, nor does its gloo read the environment.
     """
-    from jax._src.lib import _jax
+    try:
+        from jax._src.lib import _jax
 
-    make = _jax.make_gloo_tcp_collectives
+        make = _jax.make_gloo_tcp_collectives
+    except (ImportError, AttributeError) as error:  # a private part of JAX
+        warnings.warn(
+            "Processes of JAX on CPUs listen on the network: this version of JAX "
+            f"cannot be kept on the loopback. {error}",
+            stacklevel=2,
+        )
+        return
     _jax.make_gloo_tcp_collectives = functools.partial(make, hostname="127.0.0.1")

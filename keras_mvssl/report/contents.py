@@ -128,7 +128,7 @@ def _rows(path):
 
 def _diagnostics(path):
     """Read arrays, of pictures no more than a run has, however many there are."""
-    arrays = read_npz(path)
+    arrays, _ = read_npz(path)
     for name in ("queries", "query_labels", "neighbors", "neighbor_labels"):
         if name in arrays:
             arrays[name] = arrays[name][: diagnostics.SHOWN_QUERIES]

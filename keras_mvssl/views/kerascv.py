@@ -46,7 +46,7 @@ class KerasCVViews:
             no int or out of its range (tensors are not read).
         tf.errors.InvalidArgumentError: For images outside [0, 255], when a pipeline
             runs. An eager call raises a ValueError instead, also for float images that
-            all lie within [0, 1].
+            were divided by 255.
 
     Example:
     ```python

@@ -79,7 +79,7 @@ def test_arrays_larger_than_the_memory(tmp_path, monkeypatch):
 
     monkeypatch.setattr(array_file, "physical_memory", lambda: size - 1)
     monkeypatch.setattr(np, "load", read)
-    with pytest.raises(ValueError, match=r"take .* GiB.*machine is .* GiB.*x.npz'$"):
+    with pytest.raises(ValueError, match=r"take .* GiB.*at most .* GiB.*x.npz$"):
         data.load(f"npz:{tmp_path / 'x.npz'}")
 
 

@@ -136,7 +136,7 @@ def test_a_cache_behind_the_link_of_another_user_is_not_used(tmp_path, monkeypat
         assert cache_folder.cache_folder("x") is None
 
 
-PLACES = ["gs://bucket/run", "s3://b/r", "HDFS://n/r", "file:///tmp/r", "gs:/bucket"]
+PLACES = ["gs://bucket/run", "s3://b/r", "HDFS://n/r", "file:///r", "gs:/bucket"]
 
 
 @pytest.mark.parametrize("place", PLACES)
