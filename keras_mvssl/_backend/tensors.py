@@ -16,8 +16,8 @@ def value_of(variable):
 def state_kept_on_error(model):
     """Leave a model with its latest state where its training or evaluation fails.
 
-    On JAX, Keras 3.15 takes the arrays out of the variables while it trains, and an
-    error, or Ctrl-C, would leave the model without weights.
+    On JAX, Keras 3.15 takes the arrays out of the variables meanwhile. An error, or
+    Ctrl-C, in `evaluate` or in the first step of `fit` would leave them without.
     """
     if keras.backend.backend() != "jax":
         yield
