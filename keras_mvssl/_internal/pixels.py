@@ -1,5 +1,7 @@
 """Checks of the pixels of images and views, at every way in."""
 
+import collections
+
 import numpy as np
 
 # Fewer pixel values than this say nothing about the range of a stream.
@@ -71,13 +73,13 @@ class PixelWatch:
         name: Name of the stream in error messages.
 
     Attributes:
-        error: The ValueError that was raised, or None. Some engines of data sets raise
-            another error in its place.
+        errors: The last ValueErrors that were raised. Some engines of data sets raise
+            another error in their place, and read on ahead of it.
     """
 
     def __init__(self, name="images"):
         self.name = name
-        self.error = None
+        self.errors = collections.deque(maxlen=100)
         self._high, self._sum = 0.0, 0.0
         self._batches, self._values, self._fractional = 0, 0, 0
 
@@ -92,7 +94,7 @@ class PixelWatch:
         try:
             self._check(images)
         except ValueError as error:
-            self.error = error
+            self.errors.append(error)
             raise
 
     def finish_stream(self):
@@ -103,8 +105,8 @@ class PixelWatch:
     def finish(self):
         """Judge the range of a whole set of images."""
         if 0 < self._high <= 1:
-            self.error = self._divided()
-            raise self.error
+            self.errors.append(self._divided())
+            raise self.errors[-1]
 
     def _check(self, images):
         _check_type(images, self.name)

@@ -34,17 +34,16 @@ def watched(*inputs, for_loss=True):
     watches = [PixelWatch(name) for _, name in inputs]
     own = [watch for data, _ in inputs for watch in getattr(data, "watches", ())]
     for watch in own:
-        watch.error = None  # that of an earlier use
+        watch.errors.clear()  # those of an earlier use
     try:
         yield [
             data if data is None or _is_checked(data) else _watch(data, watch, for_loss)
             for (data, _), watch in zip(inputs, watches, strict=True)
         ]
     except Exception as error:
-        for watch in (*watches, *own):
-            found = watch.error
+        for found in [found for watch in (*watches, *own) for found in watch.errors]:
             # The engine's error has this text among others.
-            if found is not None and found is not error and str(found) in str(error):
+            if found is not error and str(found) in str(error):
                 raise found from error
         raise
     for watch in watches:

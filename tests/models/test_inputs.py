@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import types
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import helpers
 from keras_mvssl import _backend
+from keras_mvssl._internal.pixels import PixelWatch
 from keras_mvssl.models.watched import watched
 
 
@@ -170,6 +172,16 @@ def test_an_error_of_another_kind_stays():
         with contextlib.suppress(ValueError):
             batches[1]  # as a worker reads ahead
         raise KeyError("mine")
+
+
+def test_an_engine_that_reads_ahead_finds_other_bad_images_first():
+    stream = types.SimpleNamespace(watches=[PixelWatch()])
+    with pytest.raises(ValueError, match="maximum=256"), watched((stream, "x")):
+        for value in (256, 257):  # The second is found before the first is told.
+            with contextlib.suppress(ValueError):
+                stream.watches[0].check(np.full(8, value))
+        first = stream.watches[0].errors[0]
+        raise RuntimeError(f"in the engine: {first}")
 
 
 def test_masked_values_are_refused(model):
