@@ -42,8 +42,8 @@ def random_state():
 
 
 def set_random_state(state):
-    """Restore a state that `random_state` returned."""
-    if keras.backend.backend() != "torch":
+    """Restore a state that `random_state` returned, perhaps with another backend."""
+    if keras.backend.backend() != "torch" or not state:
         return
     import torch
 

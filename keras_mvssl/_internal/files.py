@@ -1,11 +1,14 @@
 """Files written whole under fresh names, and JSON that is read with care."""
 
 import contextlib
+import errno
+import hashlib
 import json
 import os
 import pathlib
 import re
 import secrets
+import stat
 import warnings
 
 import numpy as np
@@ -25,20 +28,25 @@ def atomic_write(path):
     Raises:
         ValueError: For a path of another scheme, such as a bucket.
         FileExistsError: For a `path` that exists and is no file.
+        OSError: With `path`, for a failure to write, such as a full disk.
     """
     path = local_path(path, "path")
     if path.exists() and not path.is_file():  # A device must not be replaced.
         raise FileExistsError(f"`path` must be a file. Received: path={path}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     # No one can have put a link under a name that cannot be foreseen.
     unfinished = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}-{path.name}")
-    os.close(open_here(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(open_here(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         yield unfinished
         flush_to_disk(unfinished)
         os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # It would hide the error.
+            unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise OSError(error.errno or errno.EIO, reason, str(path)) from error
         raise
 
 
@@ -80,6 +88,30 @@ def local_path(path, name):
 def has_scheme(path):
     """Return whether a path begins like `gs://`; `pathlib` makes `gs:/` of that."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fsdecode(path)) is not None
+
+
+def is_file(path):
+    """Return whether a path is a file; `Path.is_file` is silent on other failures.
+
+    Raises:
+        OSError: For a failure to find out, which may pass.
+    """
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def checksum(path):
+    """Return the SHA-256 of a file in hexadecimal digits, or None without a file.
+
+    Raises:
+        OSError: For a failure to read, which may pass.
+    """
+    if not is_file(path):  # To read a pipe would wait forever.
+        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flush_to_disk(path):
@@ -141,15 +173,16 @@ def read_json(path):
     """Read a dict from a JSON file that anyone may have written.
 
     Raises:
-        ValueError: For a file that cannot be read, or that holds anything else.
+        ValueError: For no file, or one that holds anything else.
+        OSError: For any other failure to read, which may pass.
     """
     try:
-        if not path.is_file():  # To read a pipe would wait forever.
-            raise FileNotFoundError("no such file")
+        if not is_file(path):  # To read a pipe would wait forever.
+            raise TypeError("no such file")
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise TypeError("not a dict")
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(
             "A file must hold a dict in JSON. "
             f"({type(error).__name__}: {error}). Received: path={path}"

@@ -16,10 +16,12 @@ from keras_mvssl import distribution
 from keras_mvssl._internal.files import local_path
 from keras_mvssl.callbacks import checkpoint_content
 from keras_mvssl.callbacks import checkpoint_store
+from keras_mvssl.callbacks.carried import Carried
 from keras_mvssl.callbacks.divergence import check_finite
 from keras_mvssl.callbacks.interrupted import Interrupted
 from keras_mvssl.callbacks.lazy_logs import number
 from keras_mvssl.callbacks.probe import check_counts
+from keras_mvssl.callbacks.training_settings import training_settings
 
 # Largest share of the time that is spent on saving, unless `steps` asks for more.
 MAX_SAVE_SHARE = 0.02
@@ -56,8 +58,8 @@ class Checkpoint(keras.callbacks.Callback):
             highest value if the name ends in "accuracy", else by its lowest.
         state: Optional `{name: object}`, for instance of callbacks. A checkpoint keeps
             the result of each object's `get_state()`, which JSON must be able to hold,
-            and gives it back to `set_state(state)`. Keras' own callbacks have neither
-            method, and begin anew.
+            and gives it back to `set_state(state)`. `training.fit` adds what its
+            callbacks remember, under names of its own.
 
     Attributes:
         stop: A reason to stop, a str. Training then saves after the current step, and
@@ -97,6 +99,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.stop = None
         self.step = 0
         self.is_over: bool = False
+        self.carried = Carried([])
+        self._settings = None  # those with which training began
         self._metrics = None
         self._random = None  # random state to set before the next step
         self._decided = None
@@ -113,35 +117,44 @@ class Checkpoint(keras.callbacks.Callback):
             steps_per_epoch: int, which must equal the one of the checkpoint.
 
         Returns:
-            The number of training steps that the checkpoint was saved after; 0 where
-            there is no checkpoint.
+            The number of training steps that the checkpoint was saved after, 0 where
+            there is no checkpoint; and a function to call when training has begun.
 
         Raises:
             ValueError: For a checkpoint of another model or optimizer, with epochs of
                 another length or other names in `state`, or of a version of
                 keras_mvssl that this one cannot continue from.
         """
+        settings = training_settings(model)
         found = distribution.once(self.folder.latest)
         reached = -1 if found is None else int(found.name[5:])
         if distribution.is_chief():
             self.folder.set_aside_after(reached)
+        self._settings = settings
         if found is None:
-            return 0
-        progress, self._metrics, self._random = checkpoint_content.restore(
-            found, model, self.state, steps_per_epoch
+            return 0, lambda: None
+        progress, self._metrics, self._random, begin = checkpoint_content.restore(
+            found, model, self.state, steps_per_epoch, self.carried, settings
         )
         self._best, self.is_over = progress["best"], progress["is_over"]
         self.step = self._saved_step = self._tried_step = progress["step"]
-        return self.step
+        return self.step, begin
 
     def restore_metrics(self):
         """Restore the running means of an epoch, after Keras has reset them."""
         variables = self.model.metrics_variables
+        if len(variables) != len(self._metrics):
+            raise ValueError(
+                f"The checkpoint holds {len(self._metrics)} variables of metrics: "
+                "compile the model with the same `metrics`, or go on from the end of "
+                f"an epoch. Received: {len(variables)} variables of metrics"
+            )
         for variable, value in zip(variables, self._metrics, strict=True):
             variable.assign(value / distribution.separate_metric_sums())
 
     def on_train_begin(self, logs=None):
         self._saved_at = time.monotonic()
+        self._settings = self._settings or training_settings(self.model)
         if self._saved_step is None:
             self._save()
 
@@ -265,4 +278,6 @@ class Checkpoint(keras.callbacks.Callback):
             "is_over": bool(self.is_over),
             "best": self._best,
         }
-        checkpoint_content.write(path, self.model, self.state, progress)
+        checkpoint_content.write(
+            path, self.model, self.state, progress, self.carried, self._settings
+        )

@@ -12,9 +12,10 @@ from keras_mvssl._internal.files import read_json
 from keras_mvssl._internal.npz import read_npz
 from keras_mvssl._internal.stream_version import STREAM_VERSION
 from keras_mvssl._internal.stream_version import check_stream_version
+from keras_mvssl.callbacks.training_settings import refuse_others
 
 
-def write(path, model, state, progress):
+def write(path, model, state, progress, carried, settings):
     """Write a model and its training state into the folder of a checkpoint.
 
     Args:
@@ -22,24 +23,32 @@ def write(path, model, state, progress):
         model: A compiled model.
         state: `{name: object}`, objects with a `get_state()` that JSON can hold.
         progress: Dict that JSON can hold, with at least `step` and `steps_per_epoch`.
+        carried: The `Carried` of the callbacks.
+        settings: The `training_settings` with which training began.
     """
     model.save(path / "model.keras")
+    callbacks, lists = carried.get()
     metrics = model.metrics_variables
     sums = [_backend.value_of(x) * distribution.separate_metric_sums() for x in metrics]
     arrays = {f"metric_{i}": x for i, x in enumerate(sums)}
     for i, seed in enumerate(_backend.seed_generators(model)):
         arrays[f"seed_{i}"] = _backend.value_of(seed.state)
+    for name, values in lists.items():
+        arrays |= {f"callback:{name}:{i}": value for i, value in enumerate(values)}
     np.savez(path / "state.npz", **arrays, **_backend.random_state())
     content = {
         **progress,
         "stream_version": STREAM_VERSION,
         "number_of_metrics": len(metrics),
         "state": {name: item.get_state() for name, item in state.items()},
+        "callbacks": callbacks,
+        "lists": {name: len(values) for name, values in lists.items()},
+        "settings": settings,
     }
     (path / "state.json").write_text(json_text(content), encoding="utf-8")
 
 
-def restore(path, model, state, steps_per_epoch):
+def restore(path, model, state, steps_per_epoch, carried, settings):
     """Restore a model, and the objects of `state`, from the folder of a checkpoint.
 
     Args:
@@ -48,15 +57,18 @@ def restore(path, model, state, steps_per_epoch):
         state: `{name: object}`, with the names that `write` was given; each object has
             a `set_state(state)`.
         steps_per_epoch: int, which must equal the one of the checkpoint.
+        carried: The `Carried` of the callbacks.
+        settings: The `training_settings` of the model.
 
     Returns:
         A dict with the `progress` that `write` was given; a list of the values of the
-        model's metrics; and the random state of the backend, `{name: array}`.
+        model's metrics; the random state of the backend, `{name: array}`; and a
+        function to call when training has begun.
 
     Raises:
-        ValueError: For a checkpoint of another model, another length of epochs, other
-            names in `state`, another stream version, or with files that hold something
-            else than `write` writes.
+        ValueError: For a checkpoint of another model or other settings, another length
+            of epochs, other names in `state`, another stream version, or with files
+            that hold something else than `write` writes.
     """
     content = read_json(path / "state.json")
     with _told(path):
@@ -64,6 +76,8 @@ def restore(path, model, state, steps_per_epoch):
         names = sorted(dict(content["state"]))
         steps = int(content["steps_per_epoch"])
         content["step"], count = int(content["step"]), int(content["number_of_metrics"])
+        callbacks, lists = dict(content.get("callbacks", {})), content.get("lists", {})
+        known = dict(content.get("settings") or settings)
         if content["best"] is not None:
             value, best_step = content["best"]
             content["best"] = [float(value), int(best_step)]
@@ -77,6 +91,14 @@ def restore(path, model, state, steps_per_epoch):
         raise ValueError(
             f"The checkpoint holds the state of {names}. "
             f"Received: state={sorted(state)}, checkpoint={path}"
+        )
+    refuse_others(known, settings, f"checkpoint={path}")
+    if known["backend"] != settings["backend"]:
+        warnings.warn(
+            f"The training began on {known['backend']} and goes on on "
+            f"{settings['backend']}: the same views and the same steps, but for "
+            "rounding, and for random numbers of layers such as dropout.",
+            stacklevel=4,
         )
     arrays, _ = read_npz(path / "state.npz")
     with warnings.catch_warnings():
@@ -95,8 +117,13 @@ def restore(path, model, state, steps_per_epoch):
         for i, seed in enumerate(_backend.seed_generators(model)):
             seed.state.assign(arrays[f"seed_{i}"])
         metrics = [arrays[f"metric_{i}"] for i in range(count)]
+        lists = {
+            name: [arrays[f"callback:{name}:{i}"] for i in range(length)]
+            for name, length in lists.items()
+        }
+        when_begun = carried.set(callbacks, lists)
     random = {name: arrays[name] for name in arrays if name.startswith("random")}
-    return content, metrics, random
+    return content, metrics, random, when_begun
 
 
 @contextlib.contextmanager

@@ -1,12 +1,12 @@
 """Folder of checkpoints, each of which is complete or absent, with checksums."""
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 import shutil
 import warnings
 
+from keras_mvssl._internal.files import checksum
 from keras_mvssl._internal.files import flush_to_disk
 from keras_mvssl._internal.files import json_text
 from keras_mvssl._internal.files import read_json
@@ -53,7 +53,7 @@ class Folder:
             manifest = {
                 "format": FORMAT,
                 "step": step,
-                "sha256": {name: _checksum(unfinished / name) for name in names},
+                "sha256": {name: checksum(unfinished / name) for name in names},
             }
             (unfinished / MANIFEST).write_text(json_text(manifest, indent=2))
             for file in (*unfinished.iterdir(), unfinished):
@@ -70,40 +70,42 @@ class Folder:
                 self._remove(other)
 
     def steps(self):
-        """Return the steps of the existing checkpoints, in ascending order."""
-        found = self.path.glob("step-*") if self.path.is_dir() else ()
-        steps = {int(p.name[5:]) for p in found if p.name[5:].isdecimal()}
+        """Return the steps of the existing checkpoints, in ascending order.
+
+        Raises:
+            OSError: For a folder that exists and cannot be read.
+        """
+        found = [name[5:] for name in self._names() if name.startswith("step-")]
+        steps = {int(number) for number in found if number.isdecimal()}
         # Without those whose names `save` does not give, such as `step-7`.
         return sorted(step for step in steps if os.path.lexists(self._path_of(step)))
 
     def latest(self):
-        """Return the folder of the latest intact checkpoint, or None.
+        """Return the folder of the latest intact checkpoint, or None without any.
 
-        Each damaged checkpoint that is passed over gives a warning.
+        A checkpoint is damaged if a file is missing, or not what was written. Each one
+        that is passed over gives a warning.
 
         Raises:
             ValueError: For a checkpoint that a newer version of keras_mvssl has
-                written.
+                written, and where checkpoints exist but none is intact.
+            OSError: For any other failure to read one, which may pass.
         """
+        problems = []
         for step in reversed(self.steps()):
             folder = self._path_of(step)
-            try:
-                manifest = read_json(folder / MANIFEST)
-                newer = manifest["format"] > FORMAT
-                problem = _problem(folder, manifest["sha256"])
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                newer, problem = False, f"{type(error).__name__}: {error}"
-            if newer:
-                raise ValueError(
-                    "The checkpoint was written by a newer version of keras_mvssl. "
-                    f"Received: {folder}"
-                )
+            problem = _problem(folder)
             if problem is None:
+                for damaged in problems:
+                    warnings.warn(f"{damaged}: falling back to {folder}.", stacklevel=2)
                 return folder
-            warnings.warn(
-                f"The checkpoint {folder} is damaged ({problem}): falling back to the "
-                "one before.",
-                stacklevel=2,
+            problems.append(f"The checkpoint {folder} is damaged ({problem})")
+        problems += [x for x in self._names() if x.startswith("damaged-")]
+        if problems:
+            raise ValueError(
+                "Checkpoints exist, but none is whole, and no training begins anew in "
+                "their place. Put a whole one back, or choose another folder, or empty "
+                f"this one. Received: folder={self.path}; {'; '.join(problems)}"
             )
         return None
 
@@ -114,6 +116,13 @@ class Folder:
                 aside = self.path / f"damaged-{later}"
                 _delete(aside)  # from an earlier start
                 self._path_of(later).rename(aside)
+
+    def _names(self):
+        # `glob` would pass over a folder that cannot be read.
+        try:
+            return sorted(os.listdir(self.path))
+        except FileNotFoundError:
+            return []
 
     def _path_of(self, step):
         return self.path / f"step-{step:09d}"
@@ -140,24 +149,30 @@ def _delete(path):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _problem(folder, checksums):
-    """Return what is wrong with the files of a checkpoint, or None.
+def _problem(folder):
+    """Return what is wrong with a checkpoint, or None.
 
-    A manifest that somebody else has written may name a file anywhere.
+    A manifest that somebody else has written may hold anything, and name a file
+    anywhere.
     """
+    try:
+        manifest = read_json(folder / MANIFEST)
+        is_newer = manifest["format"] > FORMAT
+        checksums = dict(manifest["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    if is_newer:
+        raise ValueError(
+            "The checkpoint was written by a newer version of keras_mvssl. "
+            f"Received: {folder}"
+        )
     for path in (folder, *folder.iterdir()):
         if path.is_symlink():
             return f"{path.name} is a link"
-    for name, checksum in checksums.items():
+    for name, known in checksums.items():
         if name in ("", os.curdir, os.pardir) or set(name) & set("/\\\0"):
             return f"{name!r} is no name of a file in it"
-        if _checksum(folder / name) != checksum:
-            return f"{name} has changed"
+        found = checksum(folder / name)
+        if found != known:
+            return f"no file: {name}" if found is None else f"{name} has changed"
     return None
-
-
-def _checksum(path):
-    if not path.is_file():  # To read a pipe would wait forever.
-        raise FileNotFoundError(f"no file: {path.name}")
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

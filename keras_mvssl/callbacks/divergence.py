@@ -35,12 +35,30 @@ class StopOnDivergence(keras.callbacks.Callback):
         super().__init__()
         self._last_finite = {}
         self._unseen = []  # (batch, logs) of steps whose loss was not read yet
+        # Steps that were made and steps that were skipped; the counter of the optimizer
+        # when training began.
+        self._steps, self._skipped, self._counter = 0, 0, None
+
+    def get_state(self):
+        return {"skipped_steps": self._count_skipped()}
+
+    def set_state(self, state):
+        self._skipped, self._counter = int(state["skipped_steps"]), None
+
+    def on_train_begin(self, logs=None):
+        if self._counter is not None:  # an earlier training
+            self._skipped = 0
+        self._steps, self._counter = 0, self._count()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._first = batch
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         self._last_finite, self._unseen = {}, []
 
     def on_train_batch_end(self, batch, logs=None):
+        self._steps += batch - self._first + 1
         self._unseen.append((batch, logs))
         if isinstance(logs, LazyLogs):
             return
@@ -64,14 +82,23 @@ class StopOnDivergence(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch, logs=None):
-        optimizer = self.model.optimizer
-        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            return
-        steps = (epoch + 1) * self.params["steps"]
-        # The private counter, of steps that were not skipped: the public `iterations`
-        # counts changes of weights.
-        made = _backend.value_of(optimizer.inner_optimizer._iterations)
-        logs["skipped_steps"] = steps - int(made)
+        if self._counts():
+            logs["skipped_steps"] = self._count_skipped()
+
+    def _counts(self):
+        return isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer)
+
+    def _count(self):
+        """Return how many steps the optimizer has made and not skipped."""
+        # The private counter, of steps: the public `iterations` counts changes of
+        # weights.
+        inner = getattr(self.model.optimizer, "inner_optimizer", None)
+        return int(_backend.value_of(inner._iterations)) if self._counts() else 0
+
+    def _count_skipped(self):
+        if self._counter is None or not self._counts():
+            return self._skipped
+        return self._skipped + self._steps - (self._count() - self._counter)
 
 
 def _is_finite(logs):

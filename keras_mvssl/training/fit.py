@@ -10,9 +10,12 @@ from typing import Any
 
 import keras
 
+from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl.callbacks import Checkpoint
 from keras_mvssl.callbacks import Throughput
+from keras_mvssl.callbacks.carried import Carried
+from keras_mvssl.callbacks.carried import check_callbacks
 from keras_mvssl.callbacks.interrupted import Interrupted
 from keras_mvssl.callbacks.lazy_logs import LazyLogs
 from keras_mvssl.callbacks.lazy_logs import numbers_in
@@ -51,9 +54,10 @@ def fit(
         epochs: int. Epochs of the whole training, earlier starts included.
         steps_per_epoch: int, a multiple of the model's `steps_per_execution`.
         checkpoint: A `callbacks.Checkpoint`.
-        callbacks: The other callbacks. Those in the `state` of the checkpoint keep
-            what they remember; Keras' own, such as EarlyStopping, begin anew. A
-            training that a callback has ended stays ended.
+        callbacks: The other callbacks. Keras' own and those of this package go on with
+            what they remember, and so do others with `get_state()`, whose result JSON
+            can hold, and `set_state(state)`. Others without begin anew, which is said.
+            A training that a callback has ended stays ended.
         verbose: Same as in `keras.Model.fit`.
 
     Returns:
@@ -61,8 +65,9 @@ def fit(
         a `MetricsCSV`.
 
     Raises:
-        ValueError: For counts below 1, and a checkpoint of another model, optimizer or
-            length of epochs.
+        ValueError: For counts below 1, a checkpoint of another model, optimizer, loss
+            or length of epochs, or of which none is whole; for a BackupAndRestore, and
+            a CSVLogger that would empty its file.
         Interrupted: When a signal stops the training.
         DivergenceError: For weights that are not finite.
 
@@ -83,10 +88,15 @@ def fit(
     epochs = min(epochs, keras.config.max_epochs() or epochs)
     most = keras.config.max_steps_per_epoch() or steps_per_epoch
     steps_per_epoch = min(steps_per_epoch, most)
+    callbacks = list(callbacks)
+    check_callbacks(callbacks)
+    carried = Carried(callbacks, others=checkpoint.state.values())
+    checkpoint.carried = carried
     model.optimizer.build(model.trainable_variables)
-    start = checkpoint.restore(model, steps_per_epoch)
+    start, when_begun = checkpoint.restore(model, steps_per_epoch)
     if start:
-        print(f"Going on after step {start}")
+        anew = f". These callbacks begin anew: {carried.forgetful}"
+        print(f"Going on after step {start}{anew if carried.forgetful else ''}")
     end = epochs * steps_per_epoch
     begin = end if checkpoint.is_over else min(start, end)
     epoch, step = divmod(begin, steps_per_epoch)
@@ -99,6 +109,9 @@ def fit(
         steps=steps_per_epoch,
     )
     callbacks.checkpoint = checkpoint
+    if start:
+        callbacks.when_begun = when_begun
+    callbacks.is_finished = begin == end
 
     def run(start, epochs, steps):
         stream = make_stream(start)
@@ -117,7 +130,7 @@ def fit(
     def stop(name):
         checkpoint.stop = name
 
-    with on_signals(stop):
+    with on_signals(stop), _finalized_at_the_end(model.optimizer, callbacks):
         if step:
             # Keras cannot begin in the middle of an epoch: train an epoch of the steps
             # that are left.
@@ -140,29 +153,49 @@ class _CallbackList(keras.callbacks.CallbackList):
         checkpoint: The `Checkpoint` among the callbacks.
         seen: Steps of the epoch that were made before this part.
         is_last: Whether this part ends the training.
+        is_finished: Whether the last epoch has ended.
         restore: Function to call when Keras has reset the metrics of the first epoch.
+        when_begun: Function to call when the callbacks of a training that goes on have
+            begun; None for a new one.
     """
 
     seen = 0
     is_last = True
+    is_finished = False
     _looked_at = 0.0
     restore: Callable[[], Any] | None = None
+    when_begun: Callable[[], Any] | None = None
     _has_begun = False
 
     def on_train_begin(self, logs=None):
-        if not self._has_begun:
-            super().on_train_begin(logs)
+        if self._has_begun:
+            return
         self._has_begun = True
+        if self.when_begun is None:
+            super().on_train_begin(logs)
+            return
+        with _unchanged_numbers(self._model.optimizer):
+            super().on_train_begin(logs)
+        self.when_begun()
 
     def on_train_end(self, logs=None):
         if self.is_last:
             super().on_train_end(logs)
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.restore is not None:
-            self.restore()
-            self.restore = None
-        super().on_epoch_begin(epoch, logs)
+        if self.restore is None:
+            super().on_epoch_begin(epoch, logs)
+            return
+        self.restore()
+        self.restore = None
+        # The epoch has begun before, and what that did is in the checkpoint.
+        with _unchanged_numbers(self._model.optimizer):
+            super().on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        self.is_finished = epoch + 1 == self.params["epochs"]
+        self.is_finished |= self._model.stop_training
 
     def on_train_batch_begin(self, batch, logs=None):
         super().on_train_batch_begin(batch + self.seen, logs)
@@ -182,6 +215,35 @@ class _CallbackList(keras.callbacks.CallbackList):
             is_bar = isinstance(callback, keras.callbacks.ProgbarLogger)
             if not (is_bar and isinstance(logs, LazyLogs)):
                 callback.on_train_batch_end(batch, logs)
+
+
+@contextlib.contextmanager
+def _unchanged_numbers(optimizer):
+    """Put the single numbers of an optimizer, such as the learning rate, back."""
+    numbers = [x for x in optimizer.variables if not x.shape]
+    before = [_backend.value_of(x) for x in numbers]
+    yield
+    for variable, value in zip(numbers, before, strict=True):
+        variable.assign(value)
+
+
+@contextlib.contextmanager
+def _finalized_at_the_end(optimizer, callbacks):
+    """Let an optimizer end its work, such as averaging weights, with the training.
+
+    Keras has it do so at the end of each `fit`, which here may be within an epoch.
+    """
+    finalize = optimizer.finalize_variable_values
+
+    def finalize_variable_values(variables):
+        if callbacks.is_finished:
+            finalize(variables)
+
+    optimizer.finalize_variable_values = finalize_variable_values
+    try:
+        yield
+    finally:
+        del optimizer.finalize_variable_values
 
 
 class _Bar(keras.callbacks.ProgbarLogger):

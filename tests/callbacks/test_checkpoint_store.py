@@ -1,5 +1,7 @@
+import errno
 import json
 import pathlib
+import sys
 import warnings
 
 import pytest
@@ -36,11 +38,11 @@ def test_keeps_the_last_and_the_best(folder):
     [
         (lambda path: (path / "a.txt").write_text("step 9"), "a.txt has changed"),
         (lambda path: (path / "b.bin").write_bytes(bytes(99)), "b.bin has changed"),
-        (lambda path: (path / "b.bin").unlink(), "FileNotFoundError"),
+        (lambda path: (path / "b.bin").unlink(), "no file: b.bin"),
         (lambda path: (path / "manifest.json").write_text('{"for'), "JSONDecodeError"),
         (lambda path: (path / "manifest.json").write_bytes(b"\xff\x00"), "Unicode"),
         (lambda path: (path / "manifest.json").write_text("[]"), "TypeError"),
-        (lambda path: (path / "manifest.json").unlink(), "FileNotFoundError"),
+        (lambda path: (path / "manifest.json").unlink(), "no such file"),
     ],
 )
 def test_falls_back_to_the_one_before(folder, damage, problem):
@@ -60,8 +62,8 @@ def test_manifests_name_files_of_their_own_folder(folder, tmp_path, name):
     manifest = json.loads(path.read_text())
     manifest["sha256"] = {name.format(mine=mine): manifest["sha256"]["a.txt"]}
     path.write_text(json.dumps(manifest))
-    with pytest.warns(match="is damaged .*is no name of a file in it"):
-        assert folder.latest() is None
+    with pytest.raises(ValueError, match="is damaged .*is no name of a file in it"):
+        folder.latest()
 
 
 def test_links_are_damaged_checkpoints_and_are_not_followed(folder, tmp_path):
@@ -103,11 +105,35 @@ def test_damaged_ones_are_set_aside_more_than_once(folder):
         assert folder.steps() == [1] and (folder.path / "damaged-2").exists()
 
 
-def test_all_damaged_is_none_at_all(folder):
+def test_nothing_begins_anew_where_all_are_damaged(folder):
     save(folder, 1)
     (folder.latest() / "a.txt").unlink()
-    with pytest.warns(match="is damaged"):
-        assert folder.latest() is None
+    with pytest.raises(ValueError, match="none is whole.*Received: .*no file: a"):
+        folder.latest()
+    folder.set_aside_after(0)  # as earlier versions of the package did
+    with pytest.raises(ValueError, match="none is whole.*damaged-1"):
+        folder.latest()
+
+
+@pytest.mark.parametrize("function", ["os.listdir", "io.open", "os.stat"])
+def test_an_error_that_may_pass_is_no_damage(folder, monkeypatch, function):
+    save(folder, 1)
+    save(folder, 2)
+    module, name = (sys.modules[function[:2]], function[3:])
+    real = getattr(module, name)
+
+    def fail(path, *args, **kwargs):
+        if "checkpoint" in str(path):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return real(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, fail)
+        if name == "open":
+            patch.setattr("builtins.open", fail)
+        with pytest.raises(OSError, match="checkpoint"):
+            folder.latest()
+    assert folder.latest().name == "step-000000002"
 
 
 def test_a_failure_to_write_leaves_those_before(folder):

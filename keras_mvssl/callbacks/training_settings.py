@@ -1,0 +1,141 @@
+"""Settings of a training that must stay the same where it goes on."""
+
+import json
+
+import keras
+
+from keras_mvssl._internal.files import json_text
+
+# Parts of the config of a model that do not change what is computed.
+_IGNORED = {
+    *("module", "registered_name", "build_config", "build_input_shape"),
+    *("compile_config", "quantization_config"),
+}
+# Most differences that a message lists.
+_LISTED = 5
+
+
+def training_settings(model):
+    """Describe what a compiled model computes in training, as a dict for JSON.
+
+    Optimizers with a number as learning rate are described with its present value, so
+    the settings must be taken before training.
+    """
+    return {
+        "model": _described(model),
+        "optimizer": _described(model.optimizer),
+        "loss": _described(model.loss),
+        "backend": keras.backend.backend(),
+        "keras": keras.__version__,
+    }
+
+
+def refuse_others(known, settings, where):
+    """Refuse to go on with a training of other settings.
+
+    Between versions of Keras, settings that only one of them knows do not count.
+
+    Args:
+        known: The settings of the training, as they were when it began.
+        settings: Those of the present one.
+        where: What the settings belong to, for the error message.
+
+    Raises:
+        ValueError: With the settings that differ.
+    """
+    settings = json.loads(json_text(settings))
+    same_keras = known.get("keras") == settings["keras"]
+    found = [
+        difference
+        for part in ("model", "optimizer", "loss")
+        for difference in _differences(
+            _numbered(known.get(part)), _numbered(settings[part]), part, same_keras
+        )
+    ]
+    if found:
+        more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        raise ValueError(
+            "The training began with other settings. Give it those, or begin another "
+            "one in a new folder: the `model.keras` of a checkpoint holds the weights "
+            f"for `model.load_weights`. Received: {'; '.join(found[:_LISTED])}{more}; "
+            f"{where}"
+        )
+
+
+def _described(part):
+    try:
+        config = keras.saving.serialize_keras_object(part)
+        return json.loads(json.dumps(_cleaned(config), default=_kind))
+    except (NotImplementedError, TypeError, ValueError):
+        return {"class_name": _kind(part)}  # One without a config cannot be compared.
+
+
+def _cleaned(config):
+    if isinstance(config, dict):
+        if config.get("class_name") in ("__lambda__", "function"):
+            return "function"  # Its code says nothing that another Python understands.
+        if str(config.get("class_name")).endswith("DTypePolicy"):
+            return json_text(config["config"])  # Its `name` is no made-up one.
+        return {k: _cleaned(v) for k, v in config.items() if k not in _IGNORED}
+    if isinstance(config, (list, tuple)):
+        return [_cleaned(x) for x in config]
+    return config
+
+
+def _kind(value):
+    return type(value).__name__
+
+
+def _numbered(config):
+    """Replace names by numbers: Keras makes up names, which differ between builds."""
+    names = {}
+
+    def collect(part):
+        if isinstance(part, dict):
+            if isinstance(part.get("name"), str):
+                names.setdefault(part["name"], len(names))
+            for value in part.values():
+                collect(value)
+        elif isinstance(part, list):
+            for value in part:
+                collect(value)
+
+    def replace(part):
+        if isinstance(part, dict):
+            return {
+                k: names[v] if k == "name" and isinstance(v, str) else replace(v)
+                for k, v in part.items()
+            }
+        if isinstance(part, list):
+            # Layers are named in lists [name, node, tensor].
+            if len(part) == 3 and isinstance(part[0], str) and part[0] in names:
+                return [names[part[0]], *part[1:]]
+            return [replace(x) for x in part]
+        return part
+
+    collect(config)
+    return replace(config)
+
+
+def _differences(known, here, path, same_keras):
+    if isinstance(known, dict) and isinstance(here, dict):
+        names = [*known, *(name for name in here if name not in known)]
+        if not same_keras:
+            names = [name for name in names if name in known and name in here]
+        for name in names:
+            inner = path if name == "config" else f"{path}.{name}"
+            yield from _differences(known.get(name), here.get(name), inner, same_keras)
+    elif isinstance(known, list) and isinstance(here, list) and len(known) == len(here):
+        for i, pair in enumerate(zip(known, here, strict=True)):
+            yield from _differences(*pair, f"{path}[{i}]", same_keras)
+    elif known != here:
+        yield f"{path}: {_short(known)} there, {_short(here)} here"
+
+
+def _short(value):
+    if isinstance(value, dict) and "class_name" in value:
+        return str(value["class_name"])
+    if isinstance(value, float):
+        return f"{value:.7g}"  # float32 has no more digits.
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
