@@ -25,6 +25,8 @@ from keras_mvssl.callbacks.training_settings import training_settings
 
 # Largest share of the time that is spent on saving, unless `steps` asks for more.
 MAX_SAVE_SHARE = 0.02
+# Seconds after which the last checkpoint is tried again.
+RETRY_SECONDS = 1
 # Endings of the names of metrics whose highest value is best. Other metrics are losses,
 # whose lowest value is best.
 HIGHEST_IS_BEST = ("accuracy",)
@@ -209,13 +211,15 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.step = (epoch + 1) * self.params["steps"]  # also if it ended early
         self.is_over = self.model.stop_training
-        is_due = self.is_over or epoch + 1 == self.params["epochs"]
-        is_due |= time.monotonic() - self._saved_at >= self._cost / MAX_SAVE_SHARE
+        is_end = self.is_over or epoch + 1 == self.params["epochs"]
+        is_due = (
+            is_end or time.monotonic() - self._saved_at >= self._cost / MAX_SAVE_SHARE
+        )
         value, before = self._monitored(logs), self._best
         if value is not None and self._is_best(value):
             self._best, is_due = [value, self.step], True
         try:
-            self._save_and_stop(self._decision(is_due))
+            self._save_and_stop(self._decision(is_due), is_end)
         finally:
             if is_due and self._saved_step != self.step:
                 self._best = before  # Saving failed; the best one before still exists.
@@ -237,11 +241,15 @@ class Checkpoint(keras.callbacks.Callback):
         sign = 1 if self.monitor.endswith(HIGHEST_IS_BEST) else -1
         return self._best is None or sign * value > sign * self._best[0]
 
-    def _save_and_stop(self, wanted):
+    def _save_and_stop(self, wanted, is_end=False):
         # All processes must act alike, although their clocks and signals differ.
         wanted = distribution.max_over_processes(wanted)
         if wanted != CONTINUE and self._saved_step != self.step:
             self._save()
+            is_lost = (is_end or wanted == STOP) and self._saved_step != self.step
+            if distribution.max_over_processes(int(is_lost)):
+                time.sleep(RETRY_SECONDS)  # There is no later attempt.
+                self._save()
         if wanted == STOP:
             reason = self.stop or "another process"
             raise Interrupted(reason, self.step, self._saved_step == self.step)

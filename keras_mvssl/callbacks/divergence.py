@@ -38,6 +38,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         # Steps that were made and steps that were skipped; the counter of the optimizer
         # when training began.
         self._steps, self._skipped, self._counter = 0, 0, None
+        self._first = 0
 
     def get_state(self):
         return {"skipped_steps": self._count_skipped()}

@@ -1,11 +1,13 @@
 """Base of the callbacks that probe frozen features, and checks of their input."""
 
+import hashlib
 import numbers
 import weakref
 
 import keras
 import numpy as np
 
+from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl._internal.checks import check_classes
 from keras_mvssl._internal.checks import check_labelled
@@ -16,8 +18,9 @@ from keras_mvssl.evaluation.features import MeanOverViews
 from keras_mvssl.views import RandomViews
 from keras_mvssl.views.augmentation import check_channels
 
-# Features of each model since its last step, so that callbacks can share them:
-# `{model: [(data, views, features)]}`.
+# Features that each model last computed, so that callbacks can share them:
+# `{model: [(data, (weights, views, batch_size), features)]}`, with a checksum of the
+# encoder's weights. All are dropped when training goes on.
 _FEATURE_CACHE = weakref.WeakKeyDictionary()
 
 
@@ -82,23 +85,35 @@ class Probe(keras.callbacks.Callback):
         is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
         if (epoch + 1) % self.every and not is_last:
             return
+        weights = _checksum(self.model.encoder)
         logs.update(
             distribution.once(
                 lambda: self.measure(
-                    self._features(self.train), self._features(self.test)
+                    self._features(self.train, weights),
+                    self._features(self.test, weights),
                 )
             )
         )
 
-    def _features(self, data):
+    def _features(self, data, weights):
         known = _FEATURE_CACHE.setdefault(self.model, [])
-        for known_data, views, features in known:
-            if _is_same(known_data, data) and views is self.views:
+        # Views of an image depend on the batches.
+        how = weights, self.views, self.views and self.batch_size
+        for known_data, known_how, features in known:
+            if _is_same(known_data, data) and how == known_how:
                 return features
         encoder = self._averaged or self.model.encoder
         features = extract_features(encoder, data, self.batch_size)
-        known.append((data, self.views, features))
+        known.append((data, how, features))
         return features
+
+
+def _checksum(model):
+    """Return a checksum of a model and its weights, which callbacks may change."""
+    found = hashlib.sha256(str(id(model)).encode())
+    for weight in model.weights:
+        found.update(np.ascontiguousarray(_backend.value_of(weight)))
+    return found.hexdigest()
 
 
 def _check_first(dataset, name):

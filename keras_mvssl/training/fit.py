@@ -12,6 +12,7 @@ import keras
 
 from keras_mvssl import _backend
 from keras_mvssl import distribution
+from keras_mvssl._internal.output import output_may_fail
 from keras_mvssl.callbacks import Checkpoint
 from keras_mvssl.callbacks import Throughput
 from keras_mvssl.callbacks.carried import Carried
@@ -27,6 +28,7 @@ __all__ = ["Interrupted", "fit"]
 LOG_INTERVAL = 0.5
 
 
+@output_may_fail()
 def fit(
     model: keras.Model,
     make_stream: Callable[[int], Any],
@@ -220,7 +222,8 @@ class _CallbackList(keras.callbacks.CallbackList):
 @contextlib.contextmanager
 def _unchanged_numbers(optimizer):
     """Put the single numbers of an optimizer, such as the learning rate, back."""
-    numbers = [x for x in optimizer.variables if not x.shape]
+    # `not shape` would be false for a TensorShape.
+    numbers = [x for x in optimizer.variables if len(x.shape) == 0]
     before = [_backend.value_of(x) for x in numbers]
     yield
     for variable, value in zip(numbers, before, strict=True):

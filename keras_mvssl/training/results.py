@@ -8,6 +8,7 @@ import keras
 from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl._internal.files import atomic_write
+from keras_mvssl._internal.files import warn_on_error
 from keras_mvssl.training.baselines import PROBES
 from keras_mvssl.training.provenance import provenance
 
@@ -70,17 +71,18 @@ def announce(config, splits, model):
 
 
 def list_bad_images(splits, output):
-    """Add skipped images to `bad_images.txt`, and return how many the file lists."""
+    """Add skipped images to `bad_images.txt`, and return how many there are."""
     path = output / "bad_images.txt"
     found = [x.encode("utf-8", "backslashreplace").decode() for x in splits.bad_images]
-    if path.exists():
-        before = path.read_text(encoding="utf-8", errors="backslashreplace")
-        found = [*before.splitlines(), *found]
-    found = list(dict.fromkeys(found))
-    if found:
-        with atomic_write(path) as unfinished:
-            unfinished.write_text("\n".join(found) + "\n", encoding="utf-8")
-    return len(found)
+    with warn_on_error(path):
+        if path.exists():
+            before = path.read_text(encoding="utf-8", errors="backslashreplace")
+            found = [*before.splitlines(), *found]
+        found = list(dict.fromkeys(found))
+        if found:
+            with atomic_write(path) as unfinished:
+                unfinished.write_text("\n".join(found) + "\n", encoding="utf-8")
+    return len(set(found))
 
 
 def summarize(results, output):

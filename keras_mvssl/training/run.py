@@ -13,9 +13,12 @@ from keras_mvssl import evaluation
 from keras_mvssl import report
 from keras_mvssl._internal import files
 from keras_mvssl._internal import progress
+from keras_mvssl._internal.output import output_may_fail
 from keras_mvssl.callbacks.interrupted import Interrupted
 from keras_mvssl.report import diagnostics
 from keras_mvssl.training import results
+from keras_mvssl.training import whole
+from keras_mvssl.training.baselines import FILE
 from keras_mvssl.training.baselines import Baselines
 from keras_mvssl.training.build import Parts
 from keras_mvssl.training.build import build
@@ -34,6 +37,7 @@ from keras_mvssl.training.workdir import Workdir
 from keras_mvssl.training.workdir import open_workdir
 
 
+@output_may_fail()
 @keras_settings()
 def run(
     recipe: Recipe, workdir: str | os.PathLike, resume: Resume = "auto"
@@ -42,8 +46,10 @@ def run(
 
     A run that was interrupted, in whatever way, goes on when it is started again with
     the same settings and `workdir`, and ends with the same weights, to the last bit
-    where the backend computes the same twice. A complete one is not repeated. Keras'
-    global settings, such as `floatx`, are its defaults meanwhile.
+    where the backend computes the same twice. A complete one is not repeated; files of
+    it that are gone or have changed are made again. Keras' global settings, such as
+    `floatx`, are its defaults meanwhile. What training can do without, such as logs and
+    pictures, only gives a warning where it cannot be written.
 
     Args:
         recipe: A `Recipe`.
@@ -63,7 +69,10 @@ def run(
     Raises:
         ValueError: Before any training, for settings or data that do not fit, and for
             a folder of other files, of another run, or of a run under way; for one
-            with links where a run writes; and for a path such as `gs://...`.
+            with links where a run writes; for a finished one whose files cannot be made
+            again, without checkpoints; and for a path such as `gs://...`.
+        OSError: At the end, where the encoder or the results cannot be written. The
+            same run, started again, makes them of the last checkpoint.
         training.Interrupted: At SIGTERM or SIGINT, with the step saved.
         callbacks.DivergenceError: For a loss or weights that are not finite.
 
@@ -80,7 +89,7 @@ def run(
     distribution.keep_freed_memory()
     with open_workdir(workdir, resume, known_settings(recipe)) as opened:
         if opened.is_complete:
-            print(f"This run is complete: {opened.path / 'report.html'}")
+            print(f"This run is complete: {opened.path / whole.REPORT}")
             return files.read_json(opened.path / "results.json")
         with _tell_how_to_go_on(opened.path), on_signals(_stop):
             return finish(train(prepare(recipe, opened)))
@@ -124,7 +133,8 @@ def prepare(recipe, workdir):
         probe = baselines.measure(parts.model.encoder, parts.splits)
     workdir.claim()
     if workdir.is_new:
-        baselines.write(workdir.output, probe)
+        with files.warn_on_error(workdir.output / FILE):
+            baselines.write(workdir.output, probe)
         files.write_json(workdir.output / "config.json", config)
     return Run(workdir, config, parts, watchers, probe, clock)
 
@@ -151,15 +161,19 @@ def train(run):
 
 
 def finish(run):
-    """Save the encoder, the diagnostics, the results and the report of a run."""
+    """Save the encoder, the diagnostics, the results and the report of a run.
+
+    Raises:
+        OSError: Where the encoder or the results cannot be written, twice.
+    """
     output, encoder = run.workdir.output, run.parts.model.encoder
-    splits = run.parts.splits
-    with files.atomic_write(output / "encoder.keras") as path:
-        encoder.save(path)
+    splits, made = run.parts.splits, whole.Writes()
+    made.write(output / "encoder.keras", encoder.save)
     with run.clock.part("diagnostics"):
         found = distribution.once(lambda: _diagnose(encoder, splits))
-        with files.atomic_write(output / "diagnostics.npz") as path:
-            np.savez_compressed(path, **found)
+        path = output / "diagnostics.npz"
+        with files.warn_on_error(path), files.atomic_write(path) as unfinished:
+            np.savez_compressed(unfinished, **found)
     run.probe["final"] = run.watchers.metrics.rows[-1].get("probe_accuracy")
     with run.clock.part("probe of 16 views"):
         run.probe["final_16_views"] = distribution.once(
@@ -172,8 +186,13 @@ def finish(run):
         "class_names": list(splits.class_names),
         "bad_images": run.bad_images,
     }
-    files.write_json(output / "results.json", found)
-    report.write([output], output / "report.html")
+    made.write_json(output / "results.json", found)
+    made.try_again()
+    path = output / whole.REPORT
+    with files.warn_on_error(path):
+        report.write([output], path)
+    with files.warn_on_error(output / whole.FILE):
+        whole.write_checksums(output)
     results.summarize(found, output)
     return found
 

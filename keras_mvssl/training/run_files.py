@@ -6,12 +6,13 @@ import pathlib
 import stat
 
 from keras_mvssl.training import baselines
+from keras_mvssl.training import whole
 
 LOCK = ".lock"
 FILES = (
     *(LOCK, baselines.FILE, "config.json", "metrics.csv", "views.png"),
     *("bad_images.txt", "encoder.keras", "diagnostics.npz", "results.json"),
-    "report.html",
+    *(whole.REPORT, whole.FILE),
 )
 FOLDERS = ("checkpoint", "tensorboard")
 

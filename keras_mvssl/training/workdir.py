@@ -15,6 +15,7 @@ from keras_mvssl._internal.stream_version import check_stream_version
 from keras_mvssl.callbacks import checkpoint_store
 from keras_mvssl.training import baselines
 from keras_mvssl.training import run_files
+from keras_mvssl.training import whole
 from keras_mvssl.training.resume import Resume
 from keras_mvssl.training.resume import refuse_other_settings
 
@@ -28,18 +29,14 @@ class Workdir:
             temporary one in others, whose files are not kept.
         config: The configuration of the run that the folder held; None where it was
             new.
+        is_complete: Truth value: the run in the folder has finished, and what it made
+            is whole.
     """
 
-    def __init__(self, path, output, config, stack):
+    def __init__(self, path, output, config, is_complete, stack):
         self.path, self.output, self.config = path, output, config
+        self.is_complete = is_complete
         self._stack, self._is_claimed = stack, False
-
-    @property
-    def is_complete(self):
-        """Truth value: the run in the folder has finished."""
-        names = ("results.json", "report.html")
-        found = [(self.path / name).exists() for name in names]
-        return self.config is not None and all(found)
 
     @property
     def is_new(self):
@@ -90,19 +87,47 @@ def open_workdir(path, resume, settings):
     """
     path = files.local_path(path, "workdir")
     config = distribution.once(lambda: find(path, resume))
+    is_complete = distribution.once(lambda: _is_complete(path, config))
     # Nothing is written before all processes have looked.
     distribution.max_over_processes(0)
     with contextlib.ExitStack() as stack:
         output = path
         if not distribution.is_chief():
-            output = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            output = pathlib.Path(stack.enter_context(_elsewhere()))
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
-        folder = Workdir(path, output, config, stack)
+        folder = Workdir(path, output, config, is_complete, stack)
         folder.refuse_other_settings(settings)
         if config is not None and not folder.is_complete:
             folder.claim()
         yield folder
+
+
+def _elsewhere():
+    # An error at the end would replace the exit code of the process.
+    return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+
+
+def _is_complete(path, config):
+    """Return whether a run has finished and is whole; say what is made again.
+
+    Raises:
+        ValueError: For files that cannot be made again.
+    """
+    if config is None or not whole.is_finished(path):
+        return False
+    problems = whole.what_is_wrong(path)
+    if not problems:
+        return True
+    named = ", ".join(f"{name} {problem}" for name, problem in problems.items())
+    if not checkpoint_store.Folder(path / "checkpoint").steps():
+        raise ValueError(
+            "`workdir` holds a finished run whose files are not whole, and no "
+            "checkpoint to make them again of. Put them back, or choose another "
+            f"folder. Received: workdir={path}; {named}"
+        )
+    print(f"Of this finished run, {named}: made again of the last checkpoint.")
+    return False
 
 
 def find(workdir, resume):
@@ -203,9 +228,9 @@ def lock(workdir):
                 f"A run is under way in this folder ({file.read().strip()}). "
                 f"Received: workdir={workdir}"
             ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()}\n")
-        file.flush()
+        with contextlib.suppress(OSError):  # What it says is beside the lock.
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()}\n".encode())
         yield
 
 

@@ -11,8 +11,10 @@ import helpers
 import keras_mvssl as mv
 
 K = keras.callbacks
-EPOCHS, STEPS, BATCH, SIZE = 3, 4, 8, 8
-IMAGES = np.random.default_rng(0).integers(0, 256, (32, SIZE, SIZE, 3)).astype("uint8")
+EPOCHS, STEPS, BATCH, SIZE = 4, 2, 8, 8
+IMAGES = (
+    np.random.default_rng(0).integers(0, 256, (2 * 8, SIZE, SIZE, 3)).astype("uint8")
+)
 AUGMENTATION = mv.views.Augmentation(size=SIZE)
 
 
@@ -65,7 +67,7 @@ def fit(model, folder, callbacks=(), stop_at=None, epochs=EPOCHS):
     return helpers.weights_of(model)
 
 
-def assert_carried_over(tmp_path, make_optimizer, make_callbacks=tuple, stops=(6,)):
+def assert_carried_over(tmp_path, make_optimizer, make_callbacks=tuple, stops=(3,)):
     """Check that a training in parts ends with the weights of one that was not."""
     whole = fit(build(make_optimizer()), tmp_path / "whole", make_callbacks())
     for stop_at in (*stops, None):
@@ -140,7 +142,7 @@ def averaged():
 
 def plateau():
     # The score falls from the second epoch on.
-    return K.ReduceLROnPlateau("score", patience=2, mode="max", factor=0.1)
+    return K.ReduceLROnPlateau("score", patience=1, mode="max", factor=0.1)
 
 
 CALLBACKS = {
@@ -172,16 +174,16 @@ def test_no_callback_of_keras_is_left_out():
 
 @pytest.mark.parametrize(
     "name, stops",
-    [(name, (9,)) for name in CALLBACKS] + [("SwapEMAWeights", (4,))],
+    [(name, (5,)) for name in CALLBACKS] + [("SwapEMAWeights", (4,))],
 )
 def test_what_callbacks_remember(tmp_path, name, stops):
     assert_carried_over(tmp_path, averaged, CALLBACKS[name], stops)
 
 
-@pytest.mark.parametrize("settings", [{"save_best_only": True}, {"save_freq": 5}])
+@pytest.mark.parametrize("settings", [{"save_best_only": True}, {"save_freq": 4}])
 def test_model_checkpoint_saves_the_same(tmp_path, settings):
     found = []
-    for folder, stops in (("whole", (None,)), ("parts", (6, 9, None))):
+    for folder, stops in (("whole", (None,)), ("parts", (3, 2, None))):
         path = tmp_path / folder / "{epoch}-{batch}.weights.h5"
         path.parent.mkdir()
         for stop_at in stops:
@@ -244,7 +246,7 @@ def test_callbacks_of_the_user(tmp_path, capsys):
     assert "after step 3. These callbacks begin anew: ['Score', 'Counter']" in (
         capsys.readouterr().out
     )
-    assert [x.steps for x in again] == [EPOCHS * STEPS, EPOCHS * STEPS - 3, 12]
+    assert [x.steps for x in again] == [EPOCHS * STEPS, EPOCHS * STEPS - 3, 8]
 
 
 def test_callbacks_that_are_new_begin_anew(tmp_path):
@@ -268,7 +270,7 @@ OTHER_SETTINGS = {
 
 @pytest.mark.parametrize("problem", OTHER_SETTINGS)
 def test_other_settings_are_refused_by_name(tmp_path, problem):
-    fit(build(OPT.SGD(0.1)), tmp_path, [plateau()], stop_at=10)
+    fit(build(OPT.SGD(0.1)), tmp_path, [plateau()], stop_at=7)
     with pytest.raises(ValueError, match=f"Received: {problem}.*checkpoint="):
         fit(OTHER_SETTINGS[problem](), tmp_path, [plateau()])
 

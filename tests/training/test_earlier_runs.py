@@ -17,6 +17,7 @@ import helpers
 import keras_mvssl as mv
 from keras_mvssl import training
 from keras_mvssl.callbacks import checkpoint_content
+from keras_mvssl.callbacks.carried import Carried
 from programs import keep_run
 
 
@@ -105,4 +106,4 @@ def test_a_run_of_another_stream_version_is_refused_and_its_models_load(
     model = keras.saving.load_model(checkpoint / "model.keras")
     assert int(model.views.step) == 1
     with pytest.raises(ValueError, match="cannot be continued.*checkpoint="):
-        checkpoint_content.restore(checkpoint, model, {}, steps_per_epoch=2)
+        checkpoint_content.restore(checkpoint, model, {}, 2, Carried([]), {})
