@@ -6,6 +6,7 @@ import os
 
 import keras
 
+from keras_mvssl._internal import signals
 from keras_mvssl.distribution import launch
 from keras_mvssl.distribution import loopback
 from keras_mvssl.distribution.job import replicas
@@ -90,6 +91,7 @@ def _on_jax(devices):
 
     if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ:
         loopback.start_jax_processes()
+        signals.hear_again()  # JAX takes SIGTERM, for a service of its own.
     if devices is not None:
         # If JAX has started, the number of devices cannot change any more.
         with contextlib.suppress(RuntimeError):

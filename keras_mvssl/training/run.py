@@ -22,18 +22,19 @@ from keras_mvssl.training.build import build
 from keras_mvssl.training.clock import Clock
 from keras_mvssl.training.commit import commit
 from keras_mvssl.training.fit import fit
-from keras_mvssl.training.fit import on_signals
 from keras_mvssl.training.keras_settings import keras_settings
 from keras_mvssl.training.provenance import describe
 from keras_mvssl.training.provenance import known_settings
 from keras_mvssl.training.recipe import Recipe
 from keras_mvssl.training.resume import Resume
+from keras_mvssl.training.stopping import stop_outside_of_training
 from keras_mvssl.training.watchers import Watchers
 from keras_mvssl.training.watchers import make_watchers
 from keras_mvssl.training.workdir import Workdir
 from keras_mvssl.training.workdir import open_workdir
 
 
+@stop_outside_of_training()
 @keras_settings()
 def run(
     recipe: Recipe, workdir: str | os.PathLike, resume: Resume = "auto"
@@ -64,7 +65,9 @@ def run(
         ValueError: Before any training, for settings or data that do not fit, and for
             a folder of other files, of another run, or of a run under way; for one
             with links where a run writes; and for a path such as `gs://...`.
-        training.Interrupted: At SIGTERM or SIGINT, with the step saved.
+        training.Interrupted: At SIGTERM, SIGINT or SIGHUP, with the step saved. A
+            process that has nothing to save and waits in C++, e.g. for another one, is
+            ended with code 75 after 5 seconds.
         callbacks.DivergenceError: For a loss or weights that are not finite.
 
     Example:
@@ -82,7 +85,7 @@ def run(
         if opened.is_complete:
             print(f"This run is complete: {opened.path / 'report.html'}")
             return files.read_json(opened.path / "results.json")
-        with _tell_how_to_go_on(opened.path), on_signals(_stop):
+        with _tell_how_to_go_on(opened.path):
             return finish(train(prepare(recipe, opened)))
 
 
@@ -195,14 +198,11 @@ def _probe_16_views(encoder, splits, augmentation):
     return found.accuracy
 
 
-def _stop(reason):
-    raise Interrupted(reason)
-
-
 @contextlib.contextmanager
 def _tell_how_to_go_on(workdir):
     try:
         yield
     except Interrupted as stop:
-        print(f"{stop}. To go on, start the same again with --workdir={workdir}")
+        how = f"start the same again with --workdir={workdir}"
+        print(f"{stop}. To go on, {how}", flush=True)
         raise

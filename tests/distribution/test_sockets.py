@@ -160,8 +160,6 @@ def test_launcher_ends_as_its_processes_do(monkeypatch, tmp_path, codes, expecte
     folders = tmp_path / "folders"
     folders.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folders))
-    # The launcher would keep the signals of this process.
-    monkeypatch.setenv("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGUSR1")
     with pytest.raises(SystemExit) as end:
         launch.start(2)
     code = end.value.code
