@@ -70,12 +70,35 @@ def on_signals(
     ear.pass_on(ear.leave(listener))
 
 
-def hear_again():
-    """Handle signals again that a library has taken, if any are handled now."""
-    if _EARS and threading.current_thread() is threading.main_thread():
-        for listener in _EARS[-1].listeners:
-            for number in listener.before:
-                signal.signal(number, _EARS[-1].handle)
+@contextlib.contextmanager
+def heard_again():
+    """Hear signals again after this context, in which a library may take them."""
+    numbers = _handled()
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, _EARS[-1].handle)
+
+
+@contextlib.contextmanager
+def left_to_the_system():
+    """Let a signal end the process by itself, where no thread could hear it.
+
+    The process then has the code of the signal, such as 143 in a shell for SIGTERM.
+    """
+    with heard_again():
+        for number in _handled():
+            signal.signal(number, signal.SIG_DFL)
+        yield
+
+
+def _handled():
+    """Return the numbers of the signals that are handled in this, the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    listeners = [listener for ear in _EARS for listener in ear.listeners]
+    return [number for listener in listeners for number in listener.before]
 
 
 def end_at_once(why):
@@ -118,9 +141,10 @@ class _Ear(threading.Thread):
         super().__init__(name="signals", daemon=True)
         self.listeners = []
         self.number, self._since, self._called = None, 0.0, 0.0
+        self._raised = None
         self._inside, self._outside = socket.socketpair()
         self._outside.setblocking(False)
-        self._wakeup_before = -1
+        self._wakeup_before, self._hook_before = -1, None
 
     def enter(self, listener, names):
         """Begin a context, in the main thread."""
@@ -137,7 +161,7 @@ class _Ear(threading.Thread):
             before = None if number is None else signal.getsignal(number)
             if before not in (None, signal.SIG_IGN):
                 listener.before[number] = signal.signal(number, self.handle)
-        if self.number is not None:  # Its exception has been lost, e.g. in a `__del__`.
+        if self.number is not None:  # Its exception has been lost.
             listener.act(signal.Signals(self.number).name)
 
     def leave(self, listener):
@@ -150,7 +174,8 @@ class _Ear(threading.Thread):
             self.listeners[-1].since = time.monotonic()
         else:
             signal.set_wakeup_fd(self._wakeup_before)
-            self.number, self._called = None, 0.0
+            sys.unraisablehook = self._hook_before
+            self.number, self._called, self._raised = None, 0.0, None
         self._look()
         return heard
 
@@ -178,7 +203,22 @@ class _Ear(threading.Thread):
         if self._called and (not listener.repeat or now < self._called + ONE_REQUEST):
             return
         self._called = now
-        listener.act(signal.Signals(number).name)
+        try:
+            listener.act(signal.Signals(number).name)
+        except BaseException as error:
+            self._raised = error
+            raise
+
+    def _see_lost(self, lost):
+        """Raise an exception again where Python dropped it, as in a `__del__`."""
+        if self._raised is None or lost.exc_value is not self._raised:
+            self._hook_before(lost)
+            return
+        self._raised, self._called, self._since = None, 0.0, time.monotonic()
+        main = threading.main_thread().ident
+        again = threading.Timer(0.05, signal.pthread_kill, [main, self.number])
+        again.daemon = True
+        again.start()
 
     def run(self):
         while True:

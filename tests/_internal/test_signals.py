@@ -14,13 +14,14 @@ from keras_mvssl._internal import signals
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 # The module needs nothing but Python, so that a process starts at once.
 START = f"""
-import ctypes, importlib.util, os, signal, sys, time
+import ctypes, importlib.util, os, signal, sys, threading, time
 path = {str(helpers.ROOT / "keras_mvssl/_internal/signals.py")!r}
 spec = importlib.util.spec_from_file_location("signals", path)
 signals = sys.modules["signals"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(signals)
 
 def wait_in_c():
+    threading.Timer(0.3, ready).start()
     libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
     libc.pthread_mutex_lock(mutex)
     libc.pthread_mutex_lock(mutex)  # forever: signals do not interrupt it
@@ -54,6 +55,7 @@ def run(code, *numbers, pause=0.0, before=None):
     finally:
         job.kill()
         job.wait()
+        job.stdout.close()
     return job.returncode, output
 
 
@@ -65,7 +67,7 @@ def test_the_function_is_called(name):
 
 def test_a_process_that_waits_in_c_ends():
     """Python runs no handler there."""
-    waits = "with signals.on_signals(stop, {}): ready(); wait_in_c()"
+    waits = "with signals.on_signals(stop, {}): wait_in_c()"
     for limit in ("limit=0.3", "deaf_limit=0.3"):
         begin = time.monotonic()
         code, output = run(waits.format(limit), signal.SIGTERM)
@@ -74,7 +76,7 @@ def test_a_process_that_waits_in_c_ends():
 
 
 def test_a_second_signal_ends_it_at_once():
-    code = "with signals.on_signals(lambda name: None): ready(); wait_in_c()"
+    code = "with signals.on_signals(lambda name: None): wait_in_c()"
     code, output = run(code, signal.SIGINT, signal.SIGTERM, pause=1.5)
     assert code == 75 and "a second signal, SIGTERM" in output
 
@@ -87,20 +89,32 @@ def test_signals_at_the_same_time_are_one():
     assert (code, output) == (-signal.SIGTERM, "SIGTERM\nsaved\n")
 
 
-def test_an_exception_that_is_lost_does_not_keep_the_process():
+def test_an_exception_that_python_drops_is_raised_again():
     code = """
 class Lost:
     def __del__(self):
         ready()
         time.sleep(60)
 
-with signals.on_signals(stop, limit=0.5):
+with signals.on_signals(stop):
     lost = Lost()
     del lost
     time.sleep(60)
 """
+    assert run(code, signal.SIGTERM) == (75, "asked by SIGTERM\n" * 2)
+
+
+def test_an_exception_that_a_library_drops_does_not_keep_the_process():
+    code = """
+with signals.on_signals(stop, limit=0.5):
+    try:
+        ready()
+        time.sleep(60)
+    except BaseException:
+        time.sleep(60)
+"""
     code, output = run(code, signal.SIGTERM)
-    assert code == 75 and "Exception ignored" in output
+    assert code == 75 and "without waiting any longer" in output
 
 
 def test_a_signal_that_came_late_is_for_the_outer_context():

@@ -203,6 +203,18 @@ def test_signals_stop_after_the_step(tmp_path, images, number):
     assert signal.getsignal(number) is before
 
 
+def test_a_signal_after_the_last_step_stops_too(tmp_path, images):
+    class Late(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            signal.raise_signal(signal.SIGTERM)
+
+    training = Training(tmp_path, images)
+    with pytest.raises(mv.training.Interrupted) as raised:
+        training.fit(Late())
+    assert (raised.value.step, raised.value.saved) == (EPOCHS * STEPS, True)
+    assert Training(tmp_path, images).fit() == EPOCHS * STEPS
+
+
 def test_a_full_disk_is_a_warning(tmp_path, images, monkeypatch):
     training = Training(tmp_path, images, steps=1)
     flush = checkpoint_store.flush_to_disk
