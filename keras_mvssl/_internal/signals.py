@@ -150,10 +150,11 @@ class _Ear(threading.Thread):
         """Begin a context, in the main thread."""
         listener.since = time.monotonic()
         if not self.listeners:
-            number = self._outside.fileno()
+            descriptor = self._outside.fileno()
             self._wakeup_before = signal.set_wakeup_fd(
-                number, warn_on_full_buffer=False
+                descriptor, warn_on_full_buffer=False
             )
+            self._hook_before, sys.unraisablehook = sys.unraisablehook, self._see_lost
         self.listeners.append(listener)
         self._look()
         for name in names:

@@ -166,9 +166,9 @@ with signals.on_signals(lambda name: None):
 def test_handlers_are_as_before():
     numbers = [getattr(signal, name) for name in signals.NAMES]
     before = [signal.getsignal(number) for number in numbers]
-    wakeup = signal.set_wakeup_fd(-1)
+    wakeup, hook = signal.set_wakeup_fd(-1), sys.unraisablehook
     signal.set_wakeup_fd(wakeup)
     with signals.on_signals(print), signals.on_signals(print):
         assert [signal.getsignal(number) for number in numbers] != before
     assert [signal.getsignal(number) for number in numbers] == before
-    assert signal.set_wakeup_fd(wakeup) == wakeup
+    assert signal.set_wakeup_fd(wakeup) == wakeup and sys.unraisablehook is hook
