@@ -238,7 +238,7 @@ def stop(workdir, log, count, phase, name, target):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, number)
         codes, seconds = job.end(200)
-        left = alive(numbers)
+        left = alive(numbers, 30 if target == "killed" else 3)  # They save first.
         for one in left:
             with contextlib.suppress(OSError):
                 os.kill(one, signal.SIGKILL)
