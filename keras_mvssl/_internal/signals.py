@@ -8,7 +8,6 @@ hears the signals as well, by `signal.set_wakeup_fd`.
 import contextlib
 import dataclasses
 import os
-import select
 import signal
 import socket
 import sys
@@ -222,21 +221,21 @@ class _Ear(threading.Thread):
         again.start()
 
     def run(self):
-        while True:
-            if select.select([self._inside], [], [], self._seconds_left())[0]:
+        while (left := self._seconds_left()) != 0:
+            self._inside.settimeout(left)
+            with contextlib.suppress(TimeoutError):
                 number = self._inside.recv(1)[0]
                 if number:  # Else there is just something to look at.
                     self._notice(number)
-            elif self._seconds_left() == 0:
-                name = signal.Signals(self.number or signal.SIGTERM).name
-                end_at_once(f"Stopped by {name}, without waiting any longer")
+        name = signal.Signals(self.number or signal.SIGTERM).name
+        end_at_once(f"Stopped by {name}, without waiting any longer")
 
     def _notice(self, number):
-        handled = any(number in listener.before for listener in self.listeners)
-        if not handled:
+        listeners = list(self.listeners)  # They may change meanwhile.
+        if not any(number in listener.before for listener in listeners):
             return
         is_second = self.number and time.monotonic() > self._since + ONE_REQUEST
-        if is_second and not self.listeners[-1].repeat:
+        if is_second and not listeners[-1].repeat:
             name = signal.Signals(number).name
             end_at_once(f"Stopped at once by a second signal, {name}")
         self._hear(number)
