@@ -65,9 +65,8 @@ def run(
         ValueError: Before any training, for settings or data that do not fit, and for
             a folder of other files, of another run, or of a run under way; for one
             with links where a run writes; and for a path such as `gs://...`.
-        training.Interrupted: At SIGTERM, SIGINT or SIGHUP, with the step saved. A
-            process that has nothing to save and waits in C++, e.g. for another one, is
-            ended with code 75 after 5 seconds.
+        training.Interrupted: At SIGTERM, SIGINT or SIGHUP, with the step saved. Code 75
+            ends a process that only waits in C++ then, e.g. for another, in 5 seconds.
         callbacks.DivergenceError: For a loss or weights that are not finite.
 
     Example:

@@ -1,4 +1,4 @@
-"""What a run does at signals, in its training and outside of it."""
+"""Contexts in which signals stop a run, in its training and outside of it."""
 
 from keras_mvssl import distribution
 from keras_mvssl._internal.signals import on_signals
