@@ -70,7 +70,7 @@ Asked to stop ([long runs](long_runs.md)), the processes of a training agree on 
 save, also where only one of them gets the signal. Outside of training they do not: a process that
 is asked to stop while it reads data or probes ends with code 75, and the others wait for it in
 vain. The launcher of PyTorch's processes, and `torchrun`, then stop them. With TensorFlow and JAX,
-send the signal to all processes, or the others end with an error after about a minute, as above.
+send the signal to all processes, or the others wait until their library gives up, with an error.
 Two cases differ. While TensorFlow waits for other workers to start, no code of Python can run:
 SIGINT and SIGHUP end the process with the signal's own code, not 75, and TensorFlow drops SIGTERM,
 so only SIGKILL is left for a scheduler. And JAX takes SIGTERM when its processes connect, for a
