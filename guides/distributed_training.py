@@ -66,6 +66,17 @@ together at SIGTERM, and continued.
 If a process dies, the job ends. The other processes end with a message: at once with PyTorch, after
 about a minute with TensorFlow and JAX (65 and 72 s, when one of two processes was killed).
 
+Asked to stop ([long runs](long_runs.md)), the processes of a training agree on the step that they
+save, also where only one of them gets the signal. Outside of training they do not: a process that
+is asked to stop while it reads data or probes ends with code 75, and the others wait for it in
+vain. The launcher of PyTorch's processes, and `torchrun`, then stop them. With TensorFlow and JAX,
+send the signal to all processes, or the others wait until their library gives up, with an error.
+Two cases differ. While TensorFlow waits for other workers to start, no code of Python can run:
+SIGINT and SIGHUP end the process with the signal's own code, not 75, and TensorFlow drops SIGTERM,
+so only SIGKILL is left for a scheduler. And JAX takes SIGTERM when its processes connect, for a
+service that no recipe uses; recipes and `training.fit` take it back, but in your own script it does
+nothing outside of `fit`.
+
 A run can continue on another number of devices ([long runs](long_runs.md)). On several machines,
 `--workdir` must be a folder that all of them see.
 

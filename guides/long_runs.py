@@ -55,11 +55,20 @@ continued, but its `encoder.keras` still loads.
 
 ## Preemption and Ctrl-C
 
-At SIGTERM or Ctrl-C, the current step ends, its state is saved, the command to continue is printed,
-and the process ends with code 75. After the last step of an epoch, the probes of the epoch run
-first. Outside of training, for instance while data are read, there is nothing to save, and the
-process ends at once. A second signal ends the process at once in any case. On several devices with
-PyTorch, the launcher kills processes that have not ended after 30 seconds. In SLURM (not yet run):
+At SIGTERM, SIGINT (Ctrl-C) or SIGHUP (a closed terminal), the current step ends, its state is
+saved, the command to continue is printed, and the process ends with code 75. After the last step of
+an epoch, the probes of the epoch run first. Outside of training, for instance while data are read
+or the report is written, there is nothing to save, and the process ends at once, also with code 75:
+within 5 seconds where it waits for other processes or a library has dropped the request. A recipe
+listens from its first statement on, before it imports anything; importing `keras_mvssl` changes no
+handler. A second signal, at least a second after the first, ends the process at once in any case.
+Signals that are ignored stay ignored: `nohup python recipes/cifar10.py &` outlives its terminal.
+
+On several devices with PyTorch, the launcher passes signals on to its processes, and when the first
+of them has ended, it kills those that have not ended after 30 seconds more. It does not matter
+whether a signal goes to the launcher, to one process or to all. On Linux, the processes also stop
+and save when the launcher is killed. On several machines, see
+[distributed training](distributed_training.md). In SLURM (not yet run):
 
 ```
 #SBATCH --signal=TERM@120
@@ -130,7 +139,8 @@ Each line is tested; the last column names the test file below `tests/`.
 | What goes wrong | What happens | Message | Test |
 |---|---|---|---|
 | The process is killed at any moment | the same command continues the run | | `programs/kill.py` |
-| SIGTERM, Ctrl-C | the step is saved; the process ends with code 75 | `Stopped by SIGTERM after step 120, which is saved. To go on, start the same again with --workdir=…` | `training/test_fit.py`, `training/test_run.py` |
+| SIGTERM, Ctrl-C, SIGHUP | the step is saved; the process ends with code 75 | `Stopped by SIGTERM after step 120, which is saved. To go on, start the same again with --workdir=…` | `training/test_fit.py`, `training/test_run.py`, `programs/signals.py` |
+| A signal while a process waits for others, or where nothing is to be saved | the process ends with code 75 | `Stopped by SIGTERM outside of training. To go on, …` | `_internal/test_signals.py`, `distribution/test_signals.py` |
 | The disk is full while a checkpoint is saved | training continues; the previous checkpoint stays | `A checkpoint could not be saved; training goes on, and the one before stays. OSError: [Errno 28] No space left on device` | `training/test_fit.py` |
 | The disk is full for `metrics.csv`, TensorBoard or pictures | training continues; the rows are written with the next epoch | `… could not be written; training goes on.` | `callbacks/test_callbacks.py` |
 | The run ended after training, and files are missing | started again, the run writes them | | `training/test_run.py` |

@@ -10,6 +10,14 @@ The paper does not use CIFAR-100: settings, augmentation and the authors' β are
 engine of the views, `RandomViews`.
 """
 
+import os
+import signal
+
+if __name__ == "__main__":  # While libraries are imported, a signal to stop ends it.
+    for number in signal.valid_signals() & {1, 2, 15}:  # HUP, INT, TERM
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(75))
+
 from keras_mvssl.training import Recipe
 from keras_mvssl.training import main
 from keras_mvssl.views import Augmentation

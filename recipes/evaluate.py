@@ -7,6 +7,14 @@ the paper's protocol: features averaged over 8 augmented views of an image. On t
 cores, the encoder of `recipes/shapes.py` takes 20 seconds, with 8 views.
 """
 
+import os
+import signal
+
+if __name__ == "__main__":  # While libraries are imported, a signal to stop ends it.
+    for number in signal.valid_signals() & {1, 2, 15}:  # HUP, INT, TERM
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(75))
+
 import contextlib
 import pathlib
 

@@ -13,6 +13,14 @@ The settings are those of `recipes/cifar10.py` but for β, which no one has tune
 images. Time and accuracy depend on the folder.
 """
 
+import os
+import signal
+
+if __name__ == "__main__":  # While libraries are imported, a signal to stop ends it.
+    for number in signal.valid_signals() & {1, 2, 15}:  # HUP, INT, TERM
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(75))
+
 from keras_mvssl.training import Recipe
 from keras_mvssl.training import main
 

@@ -28,6 +28,14 @@ see the whole image. A fraction of the images is balanced over the classes, as t
 ImageNet.
 """
 
+import os
+import signal
+
+if __name__ == "__main__":  # While libraries are imported, a signal to stop ends it.
+    for number in signal.valid_signals() & {1, 2, 15}:  # HUP, INT, TERM
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(75))
+
 import dataclasses
 
 from keras_mvssl.training import Recipe

@@ -8,6 +8,14 @@ on every backend. `--augment=device` does as well: with `--seed=0`, 1 and 2 it r
 CPU cores, an earlier version than that of the 80.5 %).
 """
 
+import os
+import signal
+
+if __name__ == "__main__":  # While libraries are imported, a signal to stop ends it.
+    for number in signal.valid_signals() & {1, 2, 15}:  # HUP, INT, TERM
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(75))
+
 from keras_mvssl.training import Recipe
 from keras_mvssl.training import main
 from keras_mvssl.views import Augmentation

@@ -16,6 +16,14 @@ are pretrained on too, and for Adam's weight decay, which PyTorch adds to the gr
 Views are made by `RandomViews`, in the training step.
 """
 
+import os
+import signal
+
+if __name__ == "__main__":  # While libraries are imported, a signal to stop ends it.
+    for number in signal.valid_signals() & {1, 2, 15}:  # HUP, INT, TERM
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(75))
+
 import dataclasses
 
 from keras_mvssl.training import Recipe

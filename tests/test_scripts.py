@@ -15,6 +15,8 @@ SCRIPTS = [
 ]
 # The version of the package: a name that Python sets apart, and not in `__all__`.
 VERSION = "__version__"
+# A name of Python's own that is documented, and begins with an underscore.
+DOCUMENTED = "os._exit"
 
 
 @functools.cache
@@ -110,7 +112,7 @@ def hidden_uses(source):
             if name.split(".")[0] == "keras_mvssl":
                 find = hidden_module if name in modules else first_hidden_name
                 hidden.append(find(name))
-            elif any(map(is_private, name.split("."))):
+            elif name != DOCUMENTED and any(map(is_private, name.split("."))):
                 hidden.append(name)
         found |= {f"{node.lineno}: {name}" for name in hidden if name}
     return sorted(found)

@@ -224,6 +224,10 @@ class Checkpoint(keras.callbacks.Callback):
             if is_due and self._saved_step != self.step:
                 self._best = before  # Saving failed; the best one before still exists.
 
+    def stop_if_asked(self):
+        """Stop all processes if one of them was asked to after its last decision."""
+        self._save_and_stop(self._decision(is_due=False))
+
     def _monitored(self, logs):
         """Return the number that tells the best checkpoint; None without the entry."""
         found = (logs or {}).get(self.monitor)
@@ -251,6 +255,8 @@ class Checkpoint(keras.callbacks.Callback):
                 time.sleep(RETRY_SECONDS)  # There is no later attempt.
                 self._save()
         if wanted == STOP:
+            # Whoever ends first may have the others stopped: not before one has saved.
+            distribution.max_over_processes(0)
             reason = self.stop or "another process"
             raise Interrupted(reason, self.step, self._saved_step == self.step)
 

@@ -17,7 +17,7 @@ class Interrupted(SystemExit):
     Example:
     ```python
     checkpoint = keras_mvssl.callbacks.Checkpoint("stopped")
-    checkpoint.stop = "no more time"  # SIGTERM during training sets this, too
+    checkpoint.stop = "no more time"  # A signal during training sets this, too.
     try:
         keras_mvssl.training.fit(model, make_stream, 1, 2, checkpoint)
     except keras_mvssl.training.Interrupted as stop:

@@ -1,6 +1,7 @@
 """Training on several devices and in several processes."""
 
 from keras_mvssl._backend import keep_freed_memory
+from keras_mvssl._internal.signals import INTERRUPTED_EXIT_CODE
 from keras_mvssl.distribution.exchange import average
 from keras_mvssl.distribution.exchange import copy_from_first_process
 from keras_mvssl.distribution.exchange import gather
@@ -13,7 +14,6 @@ from keras_mvssl.distribution.job import processes
 from keras_mvssl.distribution.job import replicas
 from keras_mvssl.distribution.job import saves_together
 from keras_mvssl.distribution.job import separate_metric_sums
-from keras_mvssl.distribution.launch import INTERRUPTED_EXIT_CODE
 from keras_mvssl.distribution.parallel import check_batch
 from keras_mvssl.distribution.parallel import data_parallel
 from keras_mvssl.distribution.parallel import refuse_keras_distribution

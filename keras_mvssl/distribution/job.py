@@ -88,7 +88,11 @@ def once(function):
             pickle.dumps(result)
         except Exception:
             result = [None, RuntimeError(repr(result[1] or result[0]))]
-    dist.broadcast_object_list(result)
+    try:
+        dist.broadcast_object_list(result)
+    except RuntimeError:  # Another process has ended.
+        if result[1] is None:
+            raise
     if result[1] is not None:
         raise result[1]
     return result[0]

@@ -5,23 +5,28 @@ user may enter. torchrun would have them use a port that is open to the network.
 """
 
 import atexit
+import contextlib
 import ctypes
+import functools
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import tempfile
+import time
 import warnings
 
+from keras_mvssl._internal import signals
 from keras_mvssl.distribution.loopback import stay_on_loopback
 
-# The exit code of a run that was asked to stop and can be continued. In sysexits.h, 75
-# means "temporary failure; the user is invited to retry".
-INTERRUPTED_EXIT_CODE = 75
 # Names in the environment of processes that this package starts. The others, such as
 # RANK, are those of torchrun.
 FOLDER, LAUNCHER = "KERAS_MVSSL_JOB_FOLDER", "KERAS_MVSSL_LAUNCHER"
+STOPPED = "stopped"  # a file in the folder of the job
 POLL_INTERVAL = 0.1  # seconds, as torchrun's
+# Seconds that the processes of a job have when the first of them has ended.
+SECONDS_TO_END = 30
 PR_SET_PDEATHSIG = 1  # of Linux's sys/prctl.h
 
 
@@ -49,10 +54,12 @@ def join():
         stay_on_loopback()
     where = {}  # torchrun says where by its own variables.
     if FOLDER in os.environ:
-        _end_with_launcher()
-        path = pathlib.Path(os.environ[FOLDER]) / "store"
-        where["store"] = dist.FileStore(str(path), count)
+        folder = pathlib.Path(os.environ[FOLDER])
+        signals.AT_FIRST_SIGNAL.append((folder / STOPPED).touch)
+        where["store"] = dist.FileStore(str(folder / "store"), count)
         where.update(rank=int(os.environ["RANK"]), world_size=count)
+    elif sys.platform == "linux":
+        _end_with_parent(ctypes.CDLL(None).prctl, os.getppid())  # torchrun
     dist.init_process_group("nccl" if gpus else "gloo", **where)
     # A process that exits with its process group sometimes aborts, which replaces its
     # exit code.
@@ -61,10 +68,11 @@ def join():
 
 
 def start(count):
-    """Run this script again in `count` processes, and exit as they do."""
-    from torch.distributed.elastic import multiprocessing as elastic
-    from torch.distributed.elastic.multiprocessing.api import SignalException
+    """Run this script again in `count` processes, and exit as they do.
 
+    Signals are passed on to the processes, and one that has failed or was asked to stop
+    ends the job.
+    """
     main = sys.modules["__main__"]
     if getattr(main, "__file__", None) is None or main.__spec__ is not None:
         raise ValueError(
@@ -73,35 +81,93 @@ def start(count):
             f"`torchrun --nproc_per_node={count}`. "
             f"Received: sys.argv[0]={sys.argv[0]!r}"
         )
+    heard = []
     # The folder goes last: processes write into it until they have ended.
-    with tempfile.TemporaryDirectory(prefix="keras_mvssl_") as folder:
-        processes = None
-        try:
-            processes = elastic.start_processes(
-                "process",
-                sys.executable,
-                args={rank: ("-u", *sys.argv) for rank in range(count)},
-                envs={rank: _environment(rank, count, folder) for rank in range(count)},
-                logs_specs=elastic.DefaultLogsSpecs(log_dir=f"{folder}/logs"),
-            )
-            failures = processes.wait(period=POLL_INTERVAL).failures
-        except SignalException as stop:
-            # The processes save their state before they end; a second signal ends them.
-            if processes is not None:
-                try:
-                    processes.close(stop.sigval)
-                except SignalException:
-                    processes.close()
-            sys.exit(INTERRUPTED_EXIT_CODE)
-    if not failures:
-        sys.exit(0)
-    rank, failure = min(failures.items(), key=lambda item: item[1].timestamp)
-    if failure.exitcode == INTERRUPTED_EXIT_CODE:
-        sys.exit(INTERRUPTED_EXIT_CODE)
-    sys.exit(
-        f"Process {rank} of {count} ended with code {failure.exitcode}; the others "
-        "were stopped. The message of the process is above."
+    with (
+        tempfile.TemporaryDirectory(prefix="keras_mvssl_") as folder,
+        signals.on_signals(
+            heard.append, repeat=True, names=(*signals.NAMES, "SIGQUIT")
+        ),
+        _started(count, folder) as workers,
+    ):
+        sys.exit(_wait_for(workers, heard, pathlib.Path(folder) / STOPPED))
+
+
+def _wait_for(workers, heard, stopped):
+    """Wait until all processes have ended.
+
+    Args:
+        workers: The processes, of `subprocess.Popen`.
+        heard: Names of signals that this process receives, in a list that grows.
+        stopped: File that a process makes at its first signal.
+
+    Returns:
+        What this process exits with.
+    """
+    message, deadline = 0, None
+    while any(worker.poll() is None for worker in workers):
+        while heard:
+            _send(workers, getattr(signal, heard.pop(0)))
+            message = signals.INTERRUPTED_EXIT_CODE
+        ended = [worker.poll() for worker in workers]
+        if deadline is None and (any(ended) or (message and 0 in ended)):
+            # The others cannot go on without it.
+            deadline = time.monotonic() + SECONDS_TO_END
+            if not message:
+                message = _message(ended, stopped)
+                _send(workers, signal.SIGTERM)
+        if deadline is not None and time.monotonic() > deadline:
+            _send(workers, getattr(signal, "SIGKILL", signal.SIGTERM))
+        time.sleep(POLL_INTERVAL)
+    codes = [worker.poll() for worker in workers]
+    return message if message and any(codes) else _message(codes, stopped)
+
+
+def _message(codes, stopped):
+    """Return what the launcher exits with, by the codes of the first that ended."""
+    failed = [rank for rank, code in enumerate(codes) if code]
+    # Where one was stopped, another may fail first: it cannot reach the one that ends.
+    if signals.INTERRUPTED_EXIT_CODE in codes or (failed and stopped.exists()):
+        return signals.INTERRUPTED_EXIT_CODE
+    if not failed:
+        return 0
+    return (
+        f"Process {failed[0]} of {len(codes)} ended with code {codes[failed[0]]}; the "
+        "others were stopped. The message of the process is above."
     )
+
+
+@contextlib.contextmanager
+def _started(count, folder):
+    """Start the processes of a job; kill those that are left if this process fails."""
+    workers = []
+    before_exec = None
+    if sys.platform == "linux":
+        before_exec = functools.partial(
+            _end_with_parent, ctypes.CDLL(None).prctl, os.getpid()
+        )
+    try:
+        for rank in range(count):
+            workers.append(
+                subprocess.Popen(
+                    [sys.executable, "-u", *sys.argv],
+                    env={**os.environ, **_environment(rank, count, folder)},
+                    # Ctrl-C in a terminal reaches a worker by the launcher alone.
+                    start_new_session=True,
+                    preexec_fn=before_exec,
+                )
+            )
+        yield workers
+    finally:
+        _send(workers, getattr(signal, "SIGKILL", signal.SIGTERM))
+        for worker in workers:
+            worker.wait()
+
+
+def _send(workers, number):
+    for worker in workers:
+        if worker.poll() is None:
+            worker.send_signal(number)
 
 
 def _environment(rank, count, folder):
@@ -117,11 +183,14 @@ def _environment(rank, count, folder):
     }
 
 
-def _end_with_launcher():
-    """Have Linux stop this process when the launcher ends, even if it is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
-        os.kill(int(os.environ[LAUNCHER]), 0)  # raises if it has ended already
+def _end_with_parent(prctl, parent):
+    """Have Linux stop this process when its parent ends, even if that is killed.
+
+    A child runs this between fork and exec, where it may import nothing.
+    """
+    prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    if os.getppid() != parent:  # It has ended already.
+        os._exit(signals.INTERRUPTED_EXIT_CODE)
 
 
 def _leave():

@@ -6,6 +6,7 @@ import os
 
 import keras
 
+from keras_mvssl._internal import signals
 from keras_mvssl.distribution import launch
 from keras_mvssl.distribution import loopback
 from keras_mvssl.distribution.job import replicas
@@ -89,7 +90,8 @@ def _on_jax(devices):
     import jax
 
     if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ:
-        loopback.start_jax_processes()
+        with signals.heard_again():  # JAX takes SIGTERM, for a service of its own.
+            loopback.start_jax_processes()
     if devices is not None:
         # If JAX has started, the number of devices cannot change any more.
         with contextlib.suppress(RuntimeError):
@@ -131,7 +133,9 @@ def _on_tensorflow(devices):
             )
         from keras_mvssl.distribution import multi_worker
 
-        strategy = multi_worker.strategy()
+        # It waits for the other workers, and lets no other Python thread run meanwhile.
+        with signals.left_to_the_system():
+            strategy = multi_worker.strategy()
         if strategy.num_replicas_in_sync > 1:
             tf.distribute.experimental_set_strategy(strategy)
         return

@@ -19,6 +19,7 @@ from keras_mvssl.training.fields import kinds_of
 from keras_mvssl.training.recipe import Recipe
 from keras_mvssl.training.resume import Resume
 from keras_mvssl.training.run import run
+from keras_mvssl.training.stopping import stop_outside_of_training
 from keras_mvssl.training.view_table import names_in
 from keras_mvssl.training.view_table import tuned
 
@@ -29,6 +30,7 @@ HELP_FLAG = re.compile(r"--?(help|helpshort|h|\?)(=true)?")
 ViewTable = Mapping[int, Mapping[str, Any]]
 
 
+@stop_outside_of_training(ends_process=True)
 def main(
     recipe: Recipe,
     table: ViewTable | None = None,
@@ -40,6 +42,10 @@ def main(
     `keras_mvssl/jax`, so that the next start takes less time. JAX's own settings win:
     `JAX_COMPILATION_CACHE_DIR` names another folder, and
     `JAX_ENABLE_COMPILATION_CACHE=false` switches this off.
+
+    At SIGTERM, SIGINT (Ctrl-C) or SIGHUP, what is trained is saved, and the script ends
+    with code 75: the same command goes on. The recipes of this package begin with four
+    lines that do the same while libraries are imported.
 
     Args:
         recipe: A `Recipe`, whose values are the defaults.

@@ -1,8 +1,5 @@
 """Training that can be stopped at any step and resumed with the same result."""
 
-import contextlib
-import signal
-import threading
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -21,6 +18,7 @@ from keras_mvssl.callbacks.interrupted import Interrupted
 from keras_mvssl.callbacks.lazy_logs import LazyLogs
 from keras_mvssl.callbacks.lazy_logs import numbers_in
 from keras_mvssl.callbacks.probe import check_counts
+from keras_mvssl.training.stopping import stop_after_the_step
 
 __all__ = ["Interrupted", "fit"]
 
@@ -44,9 +42,10 @@ def fit(
     where the stream is a function of its step, as the streams of `keras_mvssl.data`
     are, and the backend computes the same result twice.
 
-    At SIGTERM or SIGINT (Ctrl-C) the current step ends, its state is saved and
-    `Interrupted` is raised, which ends a script with code 75. A second signal ends the
-    process at once; checkpoints stay whole.
+    At SIGTERM, SIGINT (Ctrl-C) or SIGHUP, the current step ends, its state is saved and
+    `Interrupted` is raised, which ends a script with code 75. A second signal, at least
+    a second later, ends the process at once with the same code; checkpoints stay whole.
+    Signals that are ignored, as SIGHUP is under `nohup`, stay ignored.
 
     Args:
         model: A compiled `MultiViewModel`, built in the same way at each start.
@@ -129,10 +128,10 @@ def fit(
             verbose=verbose,
         )
 
-    def stop(name):
-        checkpoint.stop = name
-
-    with on_signals(stop), _finalized_at_the_end(model.optimizer, callbacks):
+    with (
+        stop_after_the_step(checkpoint),
+        _finalized_at_the_end(model.optimizer, callbacks),
+    ):
         if step:
             # Keras cannot begin in the middle of an epoch: train an epoch of the steps
             # that are left.
@@ -145,6 +144,7 @@ def fit(
         if not callbacks.is_last or not step:
             callbacks.seen, callbacks.is_last = 0, True
             run(epoch * steps_per_epoch, epochs, steps_per_epoch)
+        checkpoint.stop_if_asked()  # A signal may have come after the last step.
     return start
 
 
@@ -257,30 +257,3 @@ class _Bar(keras.callbacks.ProgbarLogger):
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, numbers_in(logs))
-
-
-@contextlib.contextmanager
-def on_signals(act):
-    """Call a function with the name of the first SIGTERM or SIGINT.
-
-    A second signal ends the process. Only the main thread of a program may handle
-    signals; in other threads this context manager does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number, frame):
-        for other in before:
-            signal.signal(other, signal.SIG_DFL)
-        act(signal.Signals(number).name)
-
-    before = {
-        number: signal.signal(number, stop)
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -25,12 +25,12 @@ from keras_mvssl.training.build import build
 from keras_mvssl.training.clock import Clock
 from keras_mvssl.training.commit import commit
 from keras_mvssl.training.fit import fit
-from keras_mvssl.training.fit import on_signals
 from keras_mvssl.training.keras_settings import keras_settings
 from keras_mvssl.training.provenance import describe
 from keras_mvssl.training.provenance import known_settings
 from keras_mvssl.training.recipe import Recipe
 from keras_mvssl.training.resume import Resume
+from keras_mvssl.training.stopping import stop_outside_of_training
 from keras_mvssl.training.watchers import Watchers
 from keras_mvssl.training.watchers import make_watchers
 from keras_mvssl.training.workdir import Workdir
@@ -38,6 +38,7 @@ from keras_mvssl.training.workdir import open_workdir
 
 
 @output_may_fail()
+@stop_outside_of_training()
 @keras_settings()
 def run(
     recipe: Recipe, workdir: str | os.PathLike, resume: Resume = "auto"
@@ -73,7 +74,8 @@ def run(
             again, without checkpoints; and for a path such as `gs://...`.
         OSError: At the end, where the encoder or the results cannot be written. The
             same run, started again, makes them of the last checkpoint.
-        training.Interrupted: At SIGTERM or SIGINT, with the step saved.
+        training.Interrupted: At SIGTERM, SIGINT or SIGHUP, with the step saved. Code 75
+            ends a process that only waits in C++ then, e.g. for another, in 5 seconds.
         callbacks.DivergenceError: For a loss or weights that are not finite.
 
     Example:
@@ -91,7 +93,7 @@ def run(
         if opened.is_complete:
             print(f"This run is complete: {opened.path / whole.REPORT}")
             return files.read_json(opened.path / "results.json")
-        with _tell_how_to_go_on(opened.path), on_signals(_stop):
+        with _tell_how_to_go_on(opened.path):
             return finish(train(prepare(recipe, opened)))
 
 
@@ -214,14 +216,11 @@ def _probe_16_views(encoder, splits, augmentation):
     return found.accuracy
 
 
-def _stop(reason):
-    raise Interrupted(reason)
-
-
 @contextlib.contextmanager
 def _tell_how_to_go_on(workdir):
     try:
         yield
     except Interrupted as stop:
-        print(f"{stop}. To go on, start the same again with --workdir={workdir}")
+        how = f"start the same again with --workdir={workdir}"
+        print(f"{stop}. To go on, {how}", flush=True)
         raise

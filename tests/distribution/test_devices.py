@@ -109,8 +109,9 @@ def test_processes_that_torch_starts():
     dead = helpers.run_script(script, "die")  # The other would sleep on.
     assert dead.returncode == 1
     assert "Process 1 of 2 ended with code 7; the others were stopped." in dead.stderr
-    failed = helpers.run_script(script, "fail")
-    assert failed.returncode == 1 and "ZeroDivisionError" in failed.stderr
+    for end in ("fail", "leave"):
+        failed = helpers.run_script(script, end)
+        assert failed.returncode == 1 and "ZeroDivisionError" in failed.stderr
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="torch starts processes")

@@ -139,18 +139,29 @@ def test_processes_of_jax_listen_on_the_loopback():
         ("00", 0),
         ("0K", 75),
         ("30", "Process 0 of 2 ended with code 3;"),
+        ("3K", "Process 0 of 2 ended with code 3;"),  # stopped because of the other
+        ("3S", 75),  # the other could not reach it any more
     ],
 )
 def test_launcher_ends_as_its_processes_do(monkeypatch, tmp_path, codes, expected):
     """It tells each of them its rank, and its folder is gone in the end."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import os, sys\n"
+        "import os, pathlib, signal, sys, time\n"
         "here = [os.environ[x] for x in ('LOCAL_RANK', 'LOCAL_WORLD_SIZE')]\n"
         "assert here == [os.environ[x] for x in ('RANK', 'WORLD_SIZE')]\n"
         "folder = os.environ['KERAS_MVSSL_JOB_FOLDER']\n"
         "assert os.stat(folder).st_mode & 0o777 == 0o700\n"
-        "code = sys.argv[1][int(here[0])]\n"
+        "rank = int(here[0])\n"
+        "code = sys.argv[1][rank]\n"
+        "stopped = pathlib.Path(folder) / 'stopped'\n"
+        "if code == 'S':\n"
+        "    stopped.touch()\n"
+        "while rank == 0 and 'S' in sys.argv[1] and not stopped.exists():\n"
+        "    time.sleep(0.01)\n"
+        "if rank and code in 'KS' and sys.argv[1][0] != '0':\n"
+        "    signal.signal(signal.SIGTERM, lambda *_: os._exit(75))\n"
+        "    time.sleep(60)\n"
         "sys.exit(75 if code == 'K' else int(code))\n"
     )
     main = sys.modules["__main__"]
@@ -160,8 +171,6 @@ def test_launcher_ends_as_its_processes_do(monkeypatch, tmp_path, codes, expecte
     folders = tmp_path / "folders"
     folders.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folders))
-    # The launcher would keep the signals of this process.
-    monkeypatch.setenv("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGUSR1")
     with pytest.raises(SystemExit) as end:
         launch.start(2)
     code = end.value.code

@@ -263,6 +263,30 @@ FAULTS = {
     ],
     "distribution": [
         Fault(
+            "keras_mvssl/distribution/launch.py",
+            "preexec_fn=before_exec,",
+            "preexec_fn=None,",
+            "tests/distribution/test_signals.py"
+            "::test_a_killed_launcher_takes_workers_that_have_not_joined",
+            backend="torch",
+        ),
+        Fault(
+            "keras_mvssl/distribution/launch.py",
+            "or (failed and stopped.exists())",
+            "",
+            "tests/distribution/test_sockets.py"
+            "::test_launcher_ends_as_its_processes_do",
+            backend="torch",
+        ),
+        Fault(
+            "keras_mvssl/distribution/parallel.py",
+            "with signals.heard_again():",
+            "with contextlib.nullcontext():",
+            "tests/distribution/test_signals.py"
+            "::test_jax_does_not_keep_the_signal_that_it_takes",
+            backend="jax",
+        ),
+        Fault(
             "keras_mvssl/distribution/exchange.py",
             "torch.cat(all_gather(x.contiguous()))",
             "torch.cat(\n"
@@ -405,6 +429,31 @@ FAULTS = {
         ),
     ],
     "resume": [
+        Fault(
+            "keras_mvssl/training/fit.py",
+            "        checkpoint.stop_if_asked()",
+            "        pass",
+            "tests/training/test_fit.py::test_a_signal_after_the_last_step_stops_too",
+        ),
+        Fault(
+            "keras_mvssl/_internal/signals.py",
+            "if before not in (None, signal.SIG_IGN):",
+            "if before is not None:",
+            "tests/_internal/test_signals.py::test_what_is_ignored_stays_ignored",
+        ),
+        Fault(
+            "keras_mvssl/_internal/signals.py",
+            "again.start()",
+            "pass",
+            "tests/_internal/test_signals.py"
+            "::test_an_exception_that_python_drops_is_raised_again",
+        ),
+        Fault(
+            "keras_mvssl/_internal/signals.py",
+            "os.register_at_fork(after_in_child=_forget)",
+            "pass",
+            "tests/_internal/test_signals.py::test_children_of_fork_can_be_stopped",
+        ),
         Fault(
             "keras_mvssl/callbacks/checkpoint_content.py",
             'model.load_weights(path / "model.keras")',

@@ -1,8 +1,10 @@
 """Has PyTorch start two processes, and checks what they agree on.
 
-python processes_of_torch.py [die|fail]: one may die, or fail at what is done once.
+python processes_of_torch.py [die|fail|leave]: one may die, or fail at what is done
+once, where the other is there or has left.
 """
 
+import os
 import sys
 import time
 
@@ -18,7 +20,11 @@ def main(end=""):
     distribution.data_parallel(2)
     rank, count = distribution.processes()
     chosen = distribution.once(lambda: distribution.once(lambda: rank))
-    if end == "fail":
+    if end == "leave" and rank:
+        os._exit(0)
+    if end == "leave":
+        time.sleep(1)
+    if end in ("fail", "leave"):
         distribution.once(lambda: 1 / 0)
     print("here", rank, count, chosen, distribution.replicas())
     if end == "die":

@@ -5,6 +5,9 @@ import json
 import math
 import re
 import runpy
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -94,6 +97,43 @@ def test_says_what_to_expect(name):
     docstring = text.split('"""')[1]
     assert f"    python recipes/{name}.py" in docstring
     assert re.search(r"not yet run|\d %|depend on", docstring)
+
+
+# What each recipe begins with, before it imports libraries.
+FIRST_LINES = """
+import os
+import signal
+
+if __name__ == "__main__":  # While libraries are imported, a signal to stop ends it.
+    for number in signal.valid_signals() & {1, 2, 15}:  # HUP, INT, TERM
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(75))
+
+"""
+
+
+@pytest.mark.parametrize("name", (*RECIPES, "evaluate"))
+def test_recipes_hear_signals_first(name):
+    text = (helpers.ROOT / "recipes" / f"{name}.py").read_text()
+    assert text.split('"""\n', 1)[1].startswith(FIRST_LINES)
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGTERM"])
+def test_the_first_lines_of_recipes_hear_signals(name, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(f"{FIRST_LINES}signal.raise_signal(signal.{name})\n")
+    for ignored, code in ([], 75), ([getattr(signal, name)], 0):
+        result = subprocess.run(
+            [sys.executable, script],
+            preexec_fn=lambda x=ignored: [signal.signal(y, signal.SIG_IGN) for y in x],
+        )
+        assert result.returncode == code
+
+
+def test_reading_a_recipe_changes_no_handler():
+    before = signal.getsignal(signal.SIGTERM)
+    read("shapes")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_at_most_40_flags():

@@ -192,22 +192,27 @@ def test_a_kill_repeats_the_steps_since_the_last_checkpoint(tmp_path, images):
     assert_same(whole, last)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_signals_stop_after_the_step(tmp_path, images, number):
     before = signal.getsignal(number)
     training = Training(tmp_path, images)
-    handlers = []
-
-    def send():
-        signal.raise_signal(number)
-        handlers.append(signal.getsignal(number))
-
     with pytest.raises(mv.training.Interrupted) as raised:
-        training.fit(After(2, send))
+        training.fit(After(2, lambda: signal.raise_signal(number)))
     assert (raised.value.reason, raised.value.step) == (signal.Signals(number).name, 2)
     assert training.steps()[-1] == 2
-    assert handlers == [signal.SIG_DFL]  # A second one ends the process.
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_after_the_last_step_stops_too(tmp_path, images):
+    class Late(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            signal.raise_signal(signal.SIGTERM)
+
+    training = Training(tmp_path, images)
+    with pytest.raises(mv.training.Interrupted) as raised:
+        training.fit(Late())
+    assert (raised.value.step, raised.value.saved) == (EPOCHS * STEPS, True)
+    assert Training(tmp_path, images).fit() == EPOCHS * STEPS
 
 
 def test_a_full_disk_is_a_warning(tmp_path, images, monkeypatch):
