@@ -1,5 +1,6 @@
 """Training that can be stopped at any step and resumed with the same result."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -181,7 +182,7 @@ class _CallbackList(keras.callbacks.CallbackList):
         self.when_begun()
 
     def on_train_end(self, logs=None):
-        if self.is_last:
+        if self.is_last or self._model.stop_training:
             super().on_train_end(logs)
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -14,8 +14,6 @@ K = keras.callbacks
 EPOCHS, STEPS, BATCH, SIZE = 4, 2, 8, 8
 PIXELS = np.random.default_rng(0).integers(0, 256, (2 * BATCH, SIZE, SIZE, 3))
 IMAGES = PIXELS.astype("uint8")
-    np.random.default_rng(0).integers(0, 256, (2 * 8, SIZE, SIZE, 3)).astype("uint8")
-)
 AUGMENTATION = mv.views.Augmentation(size=SIZE)
 
 
