@@ -29,7 +29,8 @@ A checkpoint is a folder `checkpoint/step-N/`. It holds:
 - `model.keras`: the weights, the statistics of batch normalisation, the optimizer with the
   position of its learning rate and its loss scale, and the step of `RandomViews`;
 - the random state of other layers, such as dropout;
-- the means of the current epoch, and what callbacks need to remember.
+- the means of the current epoch, and what callbacks need to remember;
+- the settings of the model, the optimizer and the loss, to refuse others.
 
 The order of the images and the views need not be saved, because they are functions of the seed and
 the step. The random state of a layer in `RandomViews(extra=[...])` is saved like that of dropout.
@@ -113,6 +114,39 @@ encoder.save("runs/mine/encoder.keras")
 """
 When this script is started again, it continues after the last saved step. Try Ctrl-C.
 
+## What is carried over
+
+`training.fit` was compared with an uninterrupted training for each optimizer, callback and feature
+of Keras 3.15 in this table: stopped within an epoch and started again, it ends with the same
+weights, to the last bit (`tests/training/test_carried_over.py`, on TensorFlow, JAX and PyTorch).
+
+| Part of the training | When it goes on |
+|---|---|
+| Each optimizer of Keras and `LARS`: momenta, iterations, a learning rate that a callback has set | carried over |
+| `gradient_accumulation_steps`: gradients accumulated so far | carried over |
+| `use_ema`, `ema_overwrite_frequency`: averages of weights | carried over. Keras puts the averages into the model at the end of each `fit`; here that happens once, at the end of the training |
+| `LossScaleOptimizer`, `MultiOptimizer`, `ScheduleFreeAdamW` | carried over |
+| Schedules of the learning rate | a function of the iterations, which are carried over |
+| Another optimizer, learning rate, schedule, loss, layer or number of views | refused, with the name of the setting. To train on with another one, begin a training in a new folder with `model.load_weights("…/step-N/model.keras")` |
+| Other `metrics` of `compile` | refused within an epoch, where their sums are needed; used from the next epoch on otherwise |
+| `run_eagerly`, `jit_compile`, `steps_per_execution` | used as given: they do not change what is computed, but for rounding |
+| `epochs` | used as given |
+| Another backend | goes on with a warning: the same views and steps, equal up to rounding, but other random numbers in layers such as dropout |
+| `EarlyStopping`: its best value, its patience so far, its best weights | carried over; a finished training that is started again ends with the best weights again |
+| `ReduceLROnPlateau`, `ModelCheckpoint`, `SwapEMAWeights` | carried over |
+| `LearningRateScheduler` | not called a second time for an epoch in which training was stopped |
+| `keras.callbacks.TensorBoard` | its count of batches is carried over |
+| `History` | begins anew, and holds the epochs of this start; all are in `MetricsCSV` |
+| `TerminateOnNaN`, `LambdaCallback`, `RemoteMonitor`, `ProgbarLogger` | remember nothing |
+| `OrbaxCheckpoint` | begins anew: what it writes is beside the training |
+| `CSVLogger(append=False)` | refused: it would empty its file. Use `MetricsCSV`, which leaves out rows of epochs that are trained again |
+| `BackupAndRestore` | refused: it would replace what `Checkpoint` has restored |
+| `Throughput`, `Spectrum`, `MetricsCSV`, `StopOnDivergence` | carried over |
+| `LinearProbe`, `KNNProbe`, `ViewGallery`, `mv.callbacks.TensorBoard` | depend on nothing before |
+| Your own callbacks with `get_state()` and `set_state(state)` | carried over |
+| Your own callbacks without | begin anew; the line `Going on after step …` names them |
+| The trainer's `train_on_batch`, `evaluate`, `predict` | no part of `training.fit`; a model's variables are all that they change |
+
 ## The encoder of a run that has not ended
 
 A recipe writes `encoder.keras` at its end. Until then, the encoder is part of the checkpoints.
@@ -144,7 +178,13 @@ Each line is tested; the last column names the test file below `tests/`.
 | The disk is full while a checkpoint is saved | training continues; the previous checkpoint stays | `A checkpoint could not be saved; training goes on, and the one before stays. OSError: [Errno 28] No space left on device` | `training/test_fit.py` |
 | The disk is full for `metrics.csv`, TensorBoard or pictures | training continues; the rows are written with the next epoch | `… could not be written; training goes on.` | `callbacks/test_callbacks.py` |
 | The run ended after training, and files are missing | started again, the run writes them | | `training/test_run.py` |
-| The newest checkpoint is damaged | the run continues from the previous one | `The checkpoint … is damaged (model.keras has changed): falling back to the one before.` | `callbacks/test_checkpoint_store.py` |
+| The newest checkpoint is damaged: a file is missing or has another checksum | the run continues from the previous one | `The checkpoint … is damaged (model.keras has changed): falling back to ….` | `callbacks/test_checkpoint_store.py` |
+| All checkpoints are damaged | refused: no run begins anew in silence | `Checkpoints exist, but none is whole …` | `callbacks/test_checkpoint_store.py` |
+| The file system fails once while a checkpoint is read | the error is raised; nothing is put aside | `[Errno 116] Stale file handle: '…/step-000000120/manifest.json'` | `callbacks/test_checkpoint_store.py` |
+| Standard output cannot be written: a full disk, `\| head` | training continues without it | `Standard output cannot be written; training goes on.` | `_internal/test_output.py` |
+| A file of a finished run is missing or has changed | started again, the run makes it again of the last checkpoint; without one, it is refused | `Of this finished run, encoder.keras has changed: made again of the last checkpoint.` | `training/test_whole.py`, `programs/truncate.py` |
+| The disk is full for the encoder or the results | tried again at the end; then the run ends with an error, and started again, it writes them | `The training is over, but not all that it made could be written. …` | `training/test_whole.py`, `programs/full_disk.py` |
+| The disk is full for the diagnostics, the report, the baselines, `bad_images.txt` | training continues; what is missing is made when the run is started again | `… could not be written; training goes on.` | `training/test_whole.py`, `programs/full_disk.py` |
 | The folder cannot be written to | refused at once | `` `workdir` cannot be written to. Received: workdir=… `` | `training/test_workdir.py` |
 | Two runs use one folder | the second is refused | `A run is under way in this folder (process 4711).` | `training/test_workdir.py` |
 | The folder holds a run with other settings | refused, with the differences | `` `workdir` holds a run with other settings. … learning_rate: 0.001 there, 0.1 here `` | `training/test_run.py` |
