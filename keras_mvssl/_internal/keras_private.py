@@ -24,6 +24,11 @@ PRIVATE_PARTS = {
     "Optimizer._use_weight_decay": "optimizers/lars.py",
     "the warning `Skipping variable loading`": "callbacks/checkpoint_content.py",
     "LossScaleOptimizer.inner_optimizer._iterations": "callbacks/divergence.py",
+    "ModelCheckpoint._batches_seen_since_last_saving": "callbacks/carried.py",
+    "ModelCheckpoint._last_batch_seen": "callbacks/carried.py",
+    "SwapEMAWeights._ema_weights_in_model": "callbacks/carried.py",
+    "TensorBoard._global_train_batch": "callbacks/carried.py",
+    "CallbackList._model": "training/fit.py",
     "keras_cv layer._random_generator": "views/kerascv_layers.py",
     "keras_cv layer._batch_augment": "views/kerascv_layers.py",
 }

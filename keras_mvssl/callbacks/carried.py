@@ -1,4 +1,4 @@
-"""What the callbacks of a training remember, kept in checkpoints."""
+"""Memory of the callbacks of a training, kept in checkpoints."""
 
 import keras
 import numpy as np

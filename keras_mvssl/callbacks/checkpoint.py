@@ -97,11 +97,11 @@ class Checkpoint(keras.callbacks.Callback):
         self.minutes = minutes
         self.steps = steps
         self.monitor = monitor
-        self.state = dict(state or {})
+        self.state: dict[str, Any] = dict(state or {})
         self.stop = None
         self.step = 0
         self.is_over: bool = False
-        self.carried = Carried([])
+        self.carried: Carried = Carried([])
         self._settings = None  # those with which training began
         self._metrics = None
         self._random = None  # random state to set before the next step

@@ -47,10 +47,8 @@ def run(
 
     A run that was interrupted, in whatever way, goes on when it is started again with
     the same settings and `workdir`, and ends with the same weights, to the last bit
-    where the backend computes the same twice. A complete one is not repeated; files of
-    it that are gone or have changed are made again. Keras' global settings, such as
-    `floatx`, are its defaults meanwhile. What training can do without, such as logs and
-    pictures, only gives a warning where it cannot be written.
+    where the backend computes the same twice. A complete one is not repeated, but its
+    files that have changed are. Keras' global settings are its defaults meanwhile.
 
     Args:
         recipe: A `Recipe`.
@@ -69,13 +67,10 @@ def run(
 
     Raises:
         ValueError: Before any training, for settings or data that do not fit, and for
-            a folder of other files, of another run, or of a run under way; for one
-            with links where a run writes; for a finished one whose files cannot be made
-            again, without checkpoints; and for a path such as `gs://...`.
-        OSError: At the end, where the encoder or the results cannot be written. The
-            same run, started again, makes them of the last checkpoint.
-        training.Interrupted: At SIGTERM, SIGINT or SIGHUP, with the step saved. Code 75
-            ends a process that only waits in C++ then, e.g. for another, in 5 seconds.
+            a folder of other files, of another run, of a run under way, of one whose
+            checkpoints are all damaged, or with links; and for `gs://...`.
+        OSError: At the end, for an encoder or results that cannot be written.
+        training.Interrupted: At SIGTERM, SIGINT or SIGHUP, with the step saved.
         callbacks.DivergenceError: For a loss or weights that are not finite.
 
     Example:

@@ -1,4 +1,4 @@
-"""What a finished run has made, and whether it is whole."""
+"""Files that a finished run has made, and their checksums."""
 
 import contextlib
 import warnings

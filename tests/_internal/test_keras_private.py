@@ -133,6 +133,27 @@ def inner_iterations(tmp_path):
     assert int(optimizer.inner_optimizer._iterations) == 0
 
 
+def seen_batches(tmp_path):
+    kept = keras.callbacks.ModelCheckpoint(tmp_path / "a.keras", save_freq=5)
+    for batch in (2, 3):
+        assert not kept._should_save_on_batch(batch)
+    assert kept._batches_seen_since_last_saving == 4 and kept._last_batch_seen == 3
+
+
+def averages_in_model(tmp_path):
+    assert keras.callbacks.SwapEMAWeights()._ema_weights_in_model is False
+
+
+def train_batch(tmp_path):
+    assert keras.callbacks.TensorBoard(tmp_path)._global_train_batch == 0
+    assert keras.callbacks.TensorBoard(tmp_path)._global_test_batch == 0
+
+
+def callback_list(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    assert keras.callbacks.CallbackList(model=model)._model is model
+
+
 def remat_mode(tmp_path):
     with keras.RematScope(mode="full"):
         layer = keras.layers.Dense(1)
@@ -163,6 +184,11 @@ TESTS = {
     "Optimizer._use_weight_decay": use_weight_decay,
     "the warning `Skipping variable loading`": skipping_variable_loading,
     "LossScaleOptimizer.inner_optimizer._iterations": inner_iterations,
+    "ModelCheckpoint._batches_seen_since_last_saving": seen_batches,
+    "ModelCheckpoint._last_batch_seen": seen_batches,
+    "SwapEMAWeights._ema_weights_in_model": averages_in_model,
+    "TensorBoard._global_train_batch": train_batch,
+    "CallbackList._model": callback_list,
     "keras_cv layer._random_generator": random_generator,
     "keras_cv layer._batch_augment": batch_augment,
 }
@@ -177,6 +203,7 @@ def test_all_are_listed():
     own = {"_averaging_hook", "_replace", "_get_variable_index"}
     # Of TensorFlow; without them, an odd last batch is found at the end of an epoch.
     own |= {"_input_dataset", "_batch_size"}
+    own |= {"_exit"}  # of `os`
     own |= {"_iterator"}  # of torch's DataLoader, whose workers may live on
     known = " ".join(PRIVATE_PARTS)
     for path in sorted((helpers.ROOT / "keras_mvssl").rglob("*.py")):
