@@ -69,7 +69,8 @@ def load(
             `"error"` raises; `"skip"` leaves the file out and lists it in
             `Splits.bad_images`. If a data set is too large for memory, a file may turn
             out to be unreadable only when it is decoded; with `"skip"`, the next image
-            of its folder then takes its place.
+            of its folder then takes its place. An error that may pass, such as of a
+            network disk, is raised in either case.
         balanced: Whether a fraction keeps the same share of each class. It then depends
             on labels, which pretraining without labels does not have. The authors of
             the paper balance their fractions of ImageNet, and no others.

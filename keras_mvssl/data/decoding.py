@@ -30,6 +30,7 @@ def read_image(path, shape, max_pixels=MAX_PIXELS, note=no_note):
 
     Raises:
         ValueError: If the file cannot be decoded.
+        OSError: If it cannot be read now, for a reason that may pass.
     """
     try:
         with opened(path, max_pixels) as image:

@@ -47,6 +47,7 @@ def size_of(path, max_pixels=MAX_PIXELS, shrink=True, note=no_note):
 
     Raises:
         ValueError: If the file is no image, or the image has too many pixels.
+        OSError: If it cannot be read now, for a reason that may pass.
     """
     try:
         with opened(path, max_pixels, shrink, note) as image:

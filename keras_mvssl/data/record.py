@@ -1,11 +1,22 @@
 """Record of the files of a folder that are left out, or not read as they are."""
 
+import errno
 import re
 import sys
 import threading
 from typing import NamedTuple
 
 MAX_SUFFIXES_TOLD = 8
+# Errors of the system that say nothing about a file.
+PASSING = {
+    getattr(errno, name)
+    for name in (
+        *("EIO", "ESTALE", "EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "EINTR", "EBUSY"),
+        *("ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH"),
+        *("ECONNRESET", "ECONNABORTED", "EREMOTEIO"),
+    )
+    if hasattr(errno, name)
+}
 PLURAL = re.compile(r"\b(file|folder|image|link)s\b")
 
 
@@ -59,7 +70,9 @@ class FolderRecord:
         self._lock = threading.Lock()  # A stream decodes in several threads.
 
     def handle(self, error):
-        """Raise the ValueError of what cannot be read, or record it in `found`."""
+        """Raise the error of what cannot be read, or record a ValueError in `found`."""
+        if not isinstance(error, ValueError):
+            raise error
         if self.policy == "error":
             error.add_note("on_bad_image='skip' leaves such files out.")
             raise error
@@ -97,7 +110,13 @@ class FolderRecord:
 
 
 def unreadable(path, reason):
-    """Return the ValueError of a file or folder that cannot be read."""
+    """Return the error of a file or folder that cannot be read.
+
+    It is a ValueError where the reason lies in the file, and an OSError where it may
+    pass, such as a network disk that does not answer.
+    """
+    if isinstance(reason, OSError) and reason.errno in PASSING:
+        return OSError(reason.errno, reason.strerror, str(path))
     return ValueError(f"An image cannot be read: {reason}. Received: {printable(path)}")
 
 

@@ -31,7 +31,10 @@ class Baselines:
     """
 
     # Settings that the baselines depend on.
-    DEPENDS_ON = ("labelled_data", "seed", "backbone", "stem", "precision", "backend")
+    DEPENDS_ON = (
+        *("labelled_data", "seed", "backbone", "stem", "precision", "backend"),
+        "stream_version",  # of pixels, networks and the subset of the labels
+    )
 
     def __init__(self, workdir, config):
         self.workdir = workdir
@@ -40,7 +43,7 @@ class Baselines:
 
     def find(self):
         """Return kept accuracies of the same settings, `{name: accuracy}`."""
-        with contextlib.suppress(ValueError, KeyError, AttributeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):
             known = files.read_json(self.workdir / FILE)
             if known["of"] == self.key:
                 return {k: v for k, v in known["probe"].items() if _is_share(v)}

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import numpy as np
@@ -151,6 +152,31 @@ def test_an_image_that_vanishes(classes, monkeypatch):
     assert len(images) == 16 and 1 <= len(splits.bad_images) <= 5
     with pytest.raises(Exception, match="(?s)cannot be read.*No such file"):
         list(strict.pretrain.as_numpy_iterator())
+
+
+@pytest.mark.parametrize("where", ["headers", "decoding", "folders"])
+def test_an_error_that_may_pass_drops_no_image(classes, monkeypatch, where):
+    root, _ = classes
+    name = f"folder:{root}"
+    monkeypatch.setattr(folder, "fits_in_memory", lambda count, shape: False)
+    splits = data.load(name, image_size=16, on_bad_image="skip")
+    module, function = ("os", "scandir") if where == "folders" else ("os", "stat")
+    real = getattr(os, function)
+    wanted = root / "a" if where == "folders" else root / "a/3.png"
+
+    def fail(path, *args, **kwargs):
+        if str(path) == str(wanted):
+            raise OSError(errno.ESTALE, "Stale file handle", str(path))
+        return real(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{module}.{function}", fail)
+        with pytest.raises(Exception, match=f"(?s)Stale file handle.*{wanted.name}"):
+            if where == "decoding":
+                list(splits.pretrain.as_numpy_iterator())
+            else:
+                data.load(name, image_size=16, on_bad_image="skip")
+    assert not splits.bad_images
 
 
 def test_no_readable_image_at_all(tmp_path):
