@@ -24,13 +24,13 @@ class Score(K.Callback):
         logs["score"] = [0.1, 0.9, 0.5, 0.4, 0.3][epoch]
 
 
-def build(optimizer, loss=None, views=2, scale=1 / 255):
+def build(optimizer, loss=None, views=2, scale=1 / 255, policy=None):
     keras.utils.set_random_seed(0)
     encoder = keras.Sequential(
         [
             keras.Input((SIZE, SIZE, 3)),
             keras.layers.Rescaling(scale),
-            keras.layers.Conv2D(4, 4, strides=4),
+            keras.layers.Conv2D(4, 4, strides=4, dtype=policy),
             keras.layers.GlobalAveragePooling2D(),
         ]
     )
@@ -263,6 +263,7 @@ OTHER_SETTINGS = {
     "loss.beta": lambda: build(OPT.SGD(0.1), mv.losses.BarlowTwins(0.5)),
     "loss.class_name": lambda: build(OPT.SGD(0.1), mv.losses.VICReg()),
     "model.views.views: 2 there, 3 here": lambda: build(OPT.SGD(0.1), views=3),
+    "model.*dtype": lambda: build(OPT.SGD(0.1), policy="mixed_bfloat16"),
     r"model.encoder.layers\[1\].scale": lambda: build(OPT.SGD(0.1), scale=1 / 128),
 }
 
