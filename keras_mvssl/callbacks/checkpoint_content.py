@@ -26,7 +26,7 @@ def write(path, model, state, progress, carried, settings):
         carried: The `Carried` of the callbacks.
         settings: The `training_settings` with which training began.
     """
-    model.save(path / "model.keras")
+    # What processes read together comes before what may fail in one of them.
     callbacks, lists = carried.get()
     metrics = model.metrics_variables
     sums = [_backend.value_of(x) * distribution.separate_metric_sums() for x in metrics]
@@ -35,6 +35,7 @@ def write(path, model, state, progress, carried, settings):
         arrays[f"seed_{i}"] = _backend.value_of(seed.state)
     for name, values in lists.items():
         arrays |= {f"callback:{name}:{i}": value for i, value in enumerate(values)}
+    model.save(path / "model.keras")
     np.savez(path / "state.npz", **arrays, **_backend.random_state())
     content = {
         **progress,
