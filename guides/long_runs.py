@@ -127,14 +127,14 @@ weights, to the last bit (`tests/training/test_carried_over.py`, on TensorFlow, 
 | `use_ema`, `ema_overwrite_frequency`: averages of weights | carried over. Keras puts the averages into the model at the end of each `fit`; here that happens once, at the end of the training |
 | `LossScaleOptimizer`, `MultiOptimizer`, `ScheduleFreeAdamW` | carried over |
 | Schedules of the learning rate | a function of the iterations, which are carried over |
-| Another optimizer, learning rate, schedule, loss, layer or number of views | refused, with the name of the setting. To train on with another one, begin a training in a new folder with `model.load_weights("…/step-N/model.keras")` |
+| Another optimizer, learning rate, schedule, loss, loss weight, layer, activation or number of views | refused, with the name of the setting. To train on with another one, begin a training in a new folder with `model.load_weights("…/step-N/model.keras")` |
 | Other `metrics` of `compile` | refused within an epoch, where their sums are needed; used from the next epoch on otherwise |
 | `run_eagerly`, `jit_compile`, `steps_per_execution` | used as given: they do not change what is computed, but for rounding |
 | `epochs` | used as given |
 | Another backend | goes on with a warning: the same views and steps, equal up to rounding, but other random numbers in layers such as dropout |
 | `EarlyStopping`: its best value, its patience so far, its best weights | carried over; a finished training that is started again ends with the best weights again |
 | `ReduceLROnPlateau`, `ModelCheckpoint`, `SwapEMAWeights` | carried over |
-| `LearningRateScheduler` | not called a second time for an epoch in which training was stopped |
+| `LearningRateScheduler` | called again for an epoch in which training was stopped, but the rate of the checkpoint stays |
 | `keras.callbacks.TensorBoard` | its count of batches is carried over |
 | `History` | begins anew, and holds the epochs of this start; all are in `MetricsCSV` |
 | `TerminateOnNaN`, `LambdaCallback`, `RemoteMonitor`, `ProgbarLogger` | remember nothing |
@@ -143,8 +143,10 @@ weights, to the last bit (`tests/training/test_carried_over.py`, on TensorFlow, 
 | `BackupAndRestore` | refused: it would replace what `Checkpoint` has restored |
 | `Throughput`, `Spectrum`, `MetricsCSV`, `StopOnDivergence` | carried over |
 | `LinearProbe`, `KNNProbe`, `ViewGallery`, `mv.callbacks.TensorBoard` | depend on nothing before |
-| Your own callbacks with `get_state()` and `set_state(state)` | carried over |
-| Your own callbacks without | begin anew; the line `Going on after step …` names them |
+| Your own callbacks with `get_state()` and `set_state(state)` | carried over: `set_state` is called before and after `on_train_begin` |
+| Your own callbacks without; callbacks that were not there before | begin anew; the line `Going on after step …` names them, and those that are no longer there |
+| Weights that a callback sets in `on_train_begin` | those of the checkpoint stay |
+| The code of functions and lambdas, your own layers and losses without a `get_config`, the stream | not compared: give the same |
 | The trainer's `train_on_batch`, `evaluate`, `predict` | no part of `training.fit`; a model's variables are all that they change |
 
 ## The encoder of a run that has not ended
@@ -176,15 +178,15 @@ Each line is tested; the last column names the test file below `tests/`.
 | SIGTERM, Ctrl-C, SIGHUP | the step is saved; the process ends with code 75 | `Stopped by SIGTERM after step 120, which is saved. To go on, start the same again with --workdir=…` | `training/test_fit.py`, `training/test_run.py`, `programs/signals.py` |
 | A signal while a process waits for others, or where nothing is to be saved | the process ends with code 75 | `Stopped by SIGTERM outside of training. To go on, …` | `_internal/test_signals.py`, `distribution/test_signals.py` |
 | The disk is full while a checkpoint is saved | training continues; the previous checkpoint stays | `A checkpoint could not be saved; training goes on, and the one before stays. OSError: [Errno 28] No space left on device` | `training/test_fit.py` |
-| The disk is full for `metrics.csv`, TensorBoard or pictures | training continues; the rows are written with the next epoch | `… could not be written; training goes on.` | `callbacks/test_callbacks.py` |
+| The disk is full for `metrics.csv`, TensorBoard or pictures | training continues; the rows are written with the next epoch | `… could not be written; the run goes on.` | `callbacks/test_callbacks.py` |
 | The run ended after training, and files are missing | started again, the run writes them | | `training/test_run.py` |
 | The newest checkpoint is damaged: a file is missing or has another checksum | the run continues from the previous one | `The checkpoint … is damaged (model.keras has changed): falling back to ….` | `callbacks/test_checkpoint_store.py` |
-| All checkpoints are damaged | refused: no run begins anew in silence | `Checkpoints exist, but none is whole …` | `callbacks/test_checkpoint_store.py` |
+| All checkpoints are damaged, or gone | refused: no run begins anew in silence | `Checkpoints exist, but none is whole …`, `The run has trained, but there is no checkpoint to go on from …` | `callbacks/test_checkpoint_store.py`, `training/test_whole.py` |
 | The file system fails once while a checkpoint is read | the error is raised; nothing is put aside | `[Errno 116] Stale file handle: '…/step-000000120/manifest.json'` | `callbacks/test_checkpoint_store.py` |
 | Standard output cannot be written: a full disk, a pipe that nobody reads | training continues without it | `Standard output cannot be written; training goes on.` | `_internal/test_output.py` |
 | A file of a finished run is missing or has changed | started again, the run makes it again of the last checkpoint; without one, it is refused | `Of this finished run, encoder.keras has changed: made again of the last checkpoint.` | `training/test_whole.py`, `programs/truncate.py` |
 | The disk is full for the encoder or the results | tried again at the end; then the run ends with an error, and started again, it writes them | `The training is over, but not all that it made could be written. …` | `training/test_whole.py`, `programs/full_disk.py` |
-| The disk is full for the diagnostics, the report, the baselines, `bad_images.txt` | training continues; what is missing is made when the run is started again | `… could not be written; training goes on.` | `training/test_whole.py`, `programs/full_disk.py` |
+| The disk is full for the diagnostics, the report, the baselines, `bad_images.txt` | training continues; what is missing is made when the run is started again | `… could not be written; the run goes on.` | `training/test_whole.py`, `programs/full_disk.py` |
 | The folder cannot be written to | refused at once | `` `workdir` cannot be written to. Received: workdir=… `` | `training/test_workdir.py` |
 | Two runs use one folder | the second is refused | `A run is under way in this folder (process 4711).` | `training/test_workdir.py` |
 | The folder holds a run with other settings | refused, with the differences | `` `workdir` holds a run with other settings. … learning_rate: 0.001 there, 0.1 here `` | `training/test_run.py` |

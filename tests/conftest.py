@@ -4,7 +4,12 @@ import contextlib
 import importlib
 import os
 import pathlib
+import signal
 
+# It may be ignored, as under nohup, and would be so in what tests start, too.
+if hasattr(signal, "SIGHUP"):
+    with contextlib.suppress(ValueError):  # in another thread
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker has a core of its own. More threads would only wait for each other.

@@ -132,7 +132,7 @@ def warn_on_error(path, errors=OSError):
         yield
     except errors as error:
         warnings.warn(
-            f"{path} could not be written; training goes on. {error}", stacklevel=3
+            f"{path} could not be written; the run goes on. {error}", stacklevel=3
         )
 
 

@@ -1,11 +1,14 @@
 """NumPy files of several arrays, read with a bound on the memory that they take."""
 
 import contextlib
+import errno
 import math
 import zipfile
 import zlib
 
 import numpy as np
+
+from keras_mvssl._internal.files import is_file
 
 # Most bytes of all arrays of a file, unpacked.
 MAX_BYTES = 2**30
@@ -29,9 +32,10 @@ def read_npz(path, most=MAX_BYTES, names=None):
     Raises:
         ValueError: For a file that cannot be read, that holds objects of Python, or
             whose arrays would take more.
+        OSError: For a failure of the system, which may pass.
     """
     with _told(path):
-        if not path.is_file():  # To read a pipe would wait forever.
+        if not is_file(path):  # To read a pipe would wait forever.
             raise FileNotFoundError("no such file")
         with zipfile.ZipFile(path) as file:
             members = {x.filename.removesuffix(".npy"): x for x in file.infolist()}
@@ -84,6 +88,8 @@ def _told(path):
         *(RuntimeError, SyntaxError, TypeError, ValueError),
         *(zipfile.BadZipFile, zlib.error),
     ) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         raise ValueError(
             f"The file cannot be read as .npz: {error} ({type(error).__name__}). "
             f"Received: path={path}"

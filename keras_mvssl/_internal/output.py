@@ -11,18 +11,19 @@ def output_may_fail():
     """Go on where standard output cannot be written: a full disk, or `| head`.
 
     One warning says so. Where nobody reads any more, what is printed later goes
-    nowhere.
+    nowhere. Letters that the output does not have are replaced.
     """
     before = sys.stdout
-    if before is None or isinstance(before, _Output):
+    if isinstance(before, _Output):
         yield
         return
-    sys.stdout = _Output(before)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stdout = before
+    with open(os.devnull, "w") as nowhere:  # A program without a console has None.
+        sys.stdout = _Output(nowhere if before is None else before)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stdout = before
 
 
 class _Output:
@@ -36,7 +37,11 @@ class _Output:
 
     def write(self, text):
         with self._told():
-            self._stream.write(text)
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError as error:
+                known = text.encode(error.encoding, "replace").decode(error.encoding)
+                self._stream.write(known)
         return len(text)
 
     def writelines(self, lines):

@@ -29,34 +29,34 @@ class Carried:
 
     Attributes:
         callbacks: `{name: callback}` of those with a memory.
-        forgetful: Names of classes of which nothing is known.
+        anew: Names of those that begin anew, as far as they may remember something.
+        left: Names in a checkpoint of callbacks that are not among these.
     """
 
     def __init__(self, callbacks, others=()):
-        self.callbacks, self.forgetful = {}, []
-        counts = {}
+        self.callbacks, self.anew, self.left = {}, [], []
         for callback in callbacks:
             if any(callback is other for other in others):
                 continue
-            name = type(callback).__name__
-            counts[name] = counts.get(name, -1) + 1
-            if hasattr(callback, "get_state") or _remembered(callback):
-                self.callbacks[f"{name}_{counts[name]}"] = callback
-            elif not type(callback).__module__.startswith(("keras.", "keras_mvssl.")):
-                self.forgetful.append(name)
+            name = _name_of(callback)
+            count = sum(x.startswith(f"{name} ") for x in self.callbacks)
+            if _has_state(callback) or _remembered(callback):
+                self.callbacks[f"{name} {count}"] = callback
+            if not _has_state(callback) and not _is_known(callback):
+                self.anew.append(type(callback).__name__)
 
     def get(self):
         """Return what JSON can hold, `{name: state}`, and arrays, `{name: [array]}`."""
         states, arrays = {}, {}
         for name, callback in self.callbacks.items():
-            if hasattr(callback, "get_state"):
+            if _has_state(callback):
                 states[name] = callback.get_state()
                 continue
             states[name] = {}
             for attribute in _remembered(callback):
                 value = getattr(callback, attribute)
                 if isinstance(value, list):
-                    arrays[f"{name}.{attribute}"] = value
+                    arrays[f"{name}.{attribute}"] = [_storable(x) for x in value]
                 else:
                     states[name][attribute] = _plain(value)
         return states, arrays
@@ -64,23 +64,30 @@ class Carried:
     def set(self, states, arrays):
         """Give the callbacks their memory back; those that are new begin anew.
 
-        What Keras' own callbacks remember they forget when training begins, so they are
-        given it by the returned function, to be called then.
+        Many callbacks forget when training begins, so those of others are given it once
+        more by the returned function, to be called then.
         """
-        for name, callback in self.callbacks.items():
-            if name in states and hasattr(callback, "set_state"):
-                callback.set_state(states[name])
-        kept = {name: dict(state) for name, state in states.items()}
+        new = [x for x in self.callbacks if x not in states]
+        self.anew += sorted({type(self.callbacks[x]).__name__ for x in new})
+        self.left = sorted(set(states) - set(self.callbacks))
+        known = {k: v for k, v in self.callbacks.items() if k in states}
+
+        def set_states(of_others):
+            for name, callback in known.items():
+                if _has_state(callback) and not (of_others and _is_known(callback)):
+                    callback.set_state(states[name])
 
         def after_train_begin():
-            for name, callback in self.callbacks.items():
-                if name not in kept or hasattr(callback, "set_state"):
+            set_states(of_others=True)
+            for name, callback in known.items():
+                if _has_state(callback):
                     continue
                 for attribute in _remembered(callback):
-                    value = kept[name].get(attribute)
+                    value = states[name].get(attribute)
                     value = arrays.get(f"{name}.{attribute}", value)
                     setattr(callback, attribute, value)
 
+        set_states(of_others=False)
         return after_train_begin
 
 
@@ -104,11 +111,34 @@ def check_callbacks(callbacks):
             )
 
 
+def _name_of(callback):
+    """Name a callback so that what it remembers reaches no other one."""
+    name = type(callback).__name__
+    if hasattr(callback, "monitor"):
+        name += f"({callback.monitor}, {getattr(callback, 'mode', None)})"
+    return name
+
+
+def _is_known(callback):
+    """Return whether it is one of Keras or of this package, not of a user."""
+    return type(callback).__module__.startswith(("keras.", "keras_mvssl."))
+
+
+def _has_state(callback):
+    return hasattr(callback, "get_state") and hasattr(callback, "set_state")
+
+
 def _remembered(callback):
     for kind, names in REMEMBERED.items():
         if isinstance(callback, kind):
             return names
     return ()
+
+
+def _storable(array):
+    """Return an array of a type that NumPy's files know, unlike bfloat16."""
+    array = np.asarray(array)
+    return array.astype("float32") if array.dtype.kind == "V" else array
 
 
 def _plain(value):

@@ -25,8 +25,7 @@ from keras_mvssl.callbacks.training_settings import training_settings
 
 # Largest share of the time that is spent on saving, unless `steps` asks for more.
 MAX_SAVE_SHARE = 0.02
-# Seconds after which the last checkpoint is tried again.
-RETRY_SECONDS = 1
+RETRY_SECONDS = 1  # after which the last checkpoint is tried again
 # Endings of the names of metrics whose highest value is best. Other metrics are losses,
 # whose lowest value is best.
 HIGHEST_IS_BEST = ("accuracy",)
@@ -138,7 +137,10 @@ class Checkpoint(keras.callbacks.Callback):
         progress, self._metrics, self._random, begin = checkpoint_content.restore(
             found, model, self.state, steps_per_epoch, self.carried, settings
         )
-        self._best, self.is_over = progress["best"], progress["is_over"]
+        if progress.get("monitor", self.monitor) == self.monitor:
+            self._best = progress["best"]
+        self.is_over = progress["is_over"]
+        self._settings = progress.get("settings") or settings
         self.step = self._saved_step = self._tried_step = progress["step"]
         return self.step, begin
 
@@ -257,7 +259,7 @@ class Checkpoint(keras.callbacks.Callback):
         if wanted == STOP:
             # Whoever ends first may have the others stopped: not before one has saved.
             distribution.max_over_processes(0)
-            reason = self.stop or "another process"
+            reason, self.stop = self.stop or "another process", None
             raise Interrupted(reason, self.step, self._saved_step == self.step)
 
     def _save(self):
@@ -291,6 +293,7 @@ class Checkpoint(keras.callbacks.Callback):
             "steps_per_epoch": self.params["steps"],
             "is_over": bool(self.is_over),
             "best": self._best,
+            "monitor": self.monitor,
         }
         checkpoint_content.write(
             path, self.model, self.state, progress, self.carried, self._settings

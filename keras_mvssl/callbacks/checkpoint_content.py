@@ -1,6 +1,7 @@
 """Content of one checkpoint: the files that hold a model and its training state."""
 
 import contextlib
+import math
 import warnings
 
 import numpy as np
@@ -9,10 +10,12 @@ from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl._internal.files import json_text
 from keras_mvssl._internal.files import read_json
+from keras_mvssl._internal.npz import MAX_BYTES
 from keras_mvssl._internal.npz import read_npz
 from keras_mvssl._internal.stream_version import STREAM_VERSION
 from keras_mvssl._internal.stream_version import check_stream_version
 from keras_mvssl.callbacks.training_settings import refuse_others
+from keras_mvssl.callbacks.training_settings import training_settings
 
 
 def write(path, model, state, progress, carried, settings):
@@ -45,6 +48,7 @@ def write(path, model, state, progress, carried, settings):
         "callbacks": callbacks,
         "lists": {name: len(values) for name, values in lists.items()},
         "settings": settings,
+        "settings_now": training_settings(model),
     }
     (path / "state.json").write_text(json_text(content), encoding="utf-8")
 
@@ -79,6 +83,7 @@ def restore(path, model, state, steps_per_epoch, carried, settings):
         content["step"], count = int(content["step"]), int(content["number_of_metrics"])
         callbacks, lists = dict(content.get("callbacks", {})), content.get("lists", {})
         known = dict(content.get("settings") or settings)
+        now = dict(content.get("settings_now") or known)
         if content["best"] is not None:
             value, best_step = content["best"]
             content["best"] = [float(value), int(best_step)]
@@ -93,7 +98,7 @@ def restore(path, model, state, steps_per_epoch, carried, settings):
             f"The checkpoint holds the state of {names}. "
             f"Received: state={sorted(state)}, checkpoint={path}"
         )
-    refuse_others(known, settings, f"checkpoint={path}")
+    refuse_others(known, now, settings, f"checkpoint={path}")
     if known["backend"] != settings["backend"]:
         warnings.warn(
             f"The training began on {known['backend']} and goes on on "
@@ -101,7 +106,9 @@ def restore(path, model, state, steps_per_epoch, carried, settings):
             "rounding, and for random numbers of layers such as dropout.",
             stacklevel=4,
         )
-    arrays, _ = read_npz(path / "state.npz")
+    # The arrays of callbacks may be as large as the model.
+    most = MAX_BYTES + 16 * sum(math.prod(x.shape) for x in model.variables)
+    arrays, _ = read_npz(path / "state.npz", most)
     with warnings.catch_warnings():
         # For an optimizer of another kind, Keras only warns.
         warnings.filterwarnings("error", "Skipping variable loading")

@@ -75,7 +75,7 @@ class Folder:
         Raises:
             OSError: For a folder that exists and cannot be read.
         """
-        found = [name[5:] for name in self._names() if name.startswith("step-")]
+        found = [name[5:] for name in self.names() if name.startswith("step-")]
         steps = {int(number) for number in found if number.isdecimal()}
         # Without those whose names `save` does not give, such as `step-7`.
         return sorted(step for step in steps if os.path.lexists(self._path_of(step)))
@@ -100,7 +100,7 @@ class Folder:
                     warnings.warn(f"{damaged}: falling back to {folder}.", stacklevel=2)
                 return folder
             problems.append(f"The checkpoint {folder} is damaged ({problem})")
-        problems += [x for x in self._names() if x.startswith("damaged-")]
+        problems += [x for x in self.names() if x.startswith("damaged-")]
         if problems:
             raise ValueError(
                 "Checkpoints exist, but none is whole, and no training begins anew in "
@@ -117,7 +117,8 @@ class Folder:
                 _delete(aside)  # from an earlier start
                 self._path_of(later).rename(aside)
 
-    def _names(self):
+    def names(self):
+        """Return the sorted names of all that is in the folder."""
         # `glob` would pass over a folder that cannot be read.
         try:
             return sorted(os.listdir(self.path))

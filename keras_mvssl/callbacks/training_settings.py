@@ -25,18 +25,21 @@ def training_settings(model):
         "model": _described(model),
         "optimizer": _described(model.optimizer),
         "loss": _described(model.loss),
+        "loss_weights": _loss_weights(model),
         "backend": keras.backend.backend(),
         "keras": keras.__version__,
     }
 
 
-def refuse_others(known, settings, where):
+def refuse_others(known, now, settings, where):
     """Refuse to go on with a training of other settings.
 
     Between versions of Keras, settings that only one of them knows do not count.
 
     Args:
         known: The settings of the training, as they were when it began.
+        now: The same as they were in the end, where callbacks may have changed them:
+            a model that has been trained still has these.
         settings: Those of the present one.
         where: What the settings belong to, for the error message.
 
@@ -45,13 +48,19 @@ def refuse_others(known, settings, where):
     """
     settings = json.loads(json_text(settings))
     same_keras = known.get("keras") == settings["keras"]
-    found = [
-        difference
-        for part in ("model", "optimizer", "loss")
-        for difference in _differences(
-            _numbered(known.get(part)), _numbered(settings[part]), part, same_keras
-        )
-    ]
+
+    def compare(before):
+        return [
+            difference
+            for part in ("model", "optimizer", "loss", "loss_weights")
+            for difference in _differences(
+                _numbered(before.get(part)), _numbered(settings[part]), part, same_keras
+            )
+        ]
+
+    found = compare(known)
+    changed = {x.partition(":")[0] for x in compare(now)}
+    found = [x for x in found if x.partition(":")[0] in changed]
     if found:
         more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         raise ValueError(
@@ -60,6 +69,14 @@ def refuse_others(known, settings, where):
             f"for `model.load_weights`. Received: {'; '.join(found[:_LISTED])}{more}; "
             f"{where}"
         )
+
+
+def _loss_weights(model):
+    try:
+        config = model.get_compile_config() or {}
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        return None
+    return config.get("loss_weights")
 
 
 def _described(part):
@@ -72,8 +89,14 @@ def _described(part):
 
 def _cleaned(config):
     if isinstance(config, dict):
-        if config.get("class_name") in ("__lambda__", "function"):
-            return "function"  # Its code says nothing that another Python understands.
+        kind, inner = config.get("class_name"), config.get("config")
+        if kind == "__lambda__":
+            return "lambda"  # Its code says nothing that another Python understands.
+        if kind == "function":
+            return f"function {inner}"
+        if kind == "RandomCrop" and isinstance(inner, dict):
+            # Keras 3.15 makes up a seed where none is given; its state is kept.
+            config = config | {"config": {k: inner[k] for k in inner if k != "seed"}}
         if str(config.get("class_name")).endswith("DTypePolicy"):
             return json_text(config["config"])  # Its `name` is no made-up one.
         return {k: _cleaned(v) for k, v in config.items() if k not in _IGNORED}
@@ -128,7 +151,7 @@ def _differences(known, here, path, same_keras):
     elif isinstance(known, list) and isinstance(here, list) and len(known) == len(here):
         for i, pair in enumerate(zip(known, here, strict=True)):
             yield from _differences(*pair, f"{path}[{i}]", same_keras)
-    elif known != here:
+    elif json.dumps(known) != json.dumps(here):  # NaN differs from itself.
         yield f"{path}: {_short(known)} there, {_short(here)} here"
 
 

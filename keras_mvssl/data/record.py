@@ -7,15 +7,11 @@ import threading
 from typing import NamedTuple
 
 MAX_SUFFIXES_TOLD = 8
-# Errors of the system that say nothing about a file.
-PASSING = {
-    getattr(errno, name)
-    for name in (
-        *("EIO", "ESTALE", "EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "EINTR", "EBUSY"),
-        *("ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH"),
-        *("ECONNRESET", "ECONNABORTED", "EREMOTEIO"),
-    )
-    if hasattr(errno, name)
+# Errors of the system that lie in a file; all others may pass. Pillow's have no number.
+LASTING = {
+    *(None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM),
+    *(errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EFBIG),
+    *(errno.ERANGE, errno.EDOM, errno.EOVERFLOW),
 }
 PLURAL = re.compile(r"\b(file|folder|image|link)s\b")
 
@@ -115,7 +111,7 @@ def unreadable(path, reason):
     It is a ValueError where the reason lies in the file, and an OSError where it may
     pass, such as a network disk that does not answer.
     """
-    if isinstance(reason, OSError) and reason.errno in PASSING:
+    if isinstance(reason, OSError) and reason.errno not in LASTING:
         return OSError(reason.errno, reason.strerror, str(path))
     return ValueError(f"An image cannot be read: {reason}. Received: {printable(path)}")
 

@@ -97,8 +97,7 @@ def fit(
     model.optimizer.build(model.trainable_variables)
     start, when_begun = checkpoint.restore(model, steps_per_epoch)
     if start:
-        anew = f". These callbacks begin anew: {carried.forgetful}"
-        print(f"Going on after step {start}{anew if carried.forgetful else ''}")
+        print(f"Going on after step {start}{_what_is_not_carried_over(carried)}")
     end = epochs * steps_per_epoch
     begin = end if checkpoint.is_over else min(start, end)
     epoch, step = divmod(begin, steps_per_epoch)
@@ -177,7 +176,7 @@ class _CallbackList(keras.callbacks.CallbackList):
         if self.when_begun is None:
             super().on_train_begin(logs)
             return
-        with _unchanged_numbers(self._model.optimizer):
+        with _unchanged(self._model):
             super().on_train_begin(logs)
         self.when_begun()
 
@@ -192,7 +191,7 @@ class _CallbackList(keras.callbacks.CallbackList):
         self.restore()
         self.restore = None
         # The epoch has begun before, and what that did is in the checkpoint.
-        with _unchanged_numbers(self._model.optimizer):
+        with _unchanged(self._model):
             super().on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -220,14 +219,22 @@ class _CallbackList(keras.callbacks.CallbackList):
                 callback.on_train_batch_end(batch, logs)
 
 
+def _what_is_not_carried_over(carried):
+    text = ""
+    if carried.anew:
+        text += f". These callbacks begin anew: {carried.anew}"
+    if carried.left:
+        text += f". Callbacks of the checkpoint that are not there: {carried.left}"
+    return text
+
+
 @contextlib.contextmanager
-def _unchanged_numbers(optimizer):
-    """Put the single numbers of an optimizer, such as the learning rate, back."""
-    # `not shape` would be false for a TensorShape.
-    numbers = [x for x in optimizer.variables if len(x.shape) == 0]
-    before = [_backend.value_of(x) for x in numbers]
+def _unchanged(model):
+    """Put the weights, the learning rate and all else of a training back."""
+    variables = [*model.variables, *model.optimizer.variables]
+    before = [_backend.value_of(x).copy() for x in variables]
     yield
-    for variable, value in zip(numbers, before, strict=True):
+    for variable, value in zip(variables, before, strict=True):
         variable.assign(value)
 
 

@@ -185,6 +185,14 @@ def find(workdir, resume):
             f"Received: workdir={workdir}"
         )
     check_stream_version(known, f"workdir={workdir}")
+    begun = [x for x in ("metrics.csv", "encoder.keras") if (workdir / x).exists()]
+    if begun and not checkpoint_store.Folder(workdir / "checkpoint").names():
+        raise ValueError(
+            "The run has trained, but there is no checkpoint to go on from, and no run "
+            "begins anew in its place. Put its `checkpoint/` back, choose another "
+            f"folder, or empty this one. Received: workdir={workdir}, which holds "
+            f"{' and '.join(begun)}"
+        )
     if resume == "must" and not checkpoint_store.Folder(workdir / "checkpoint").steps():
         raise ValueError(
             "The run has no checkpoint to go on from. "

@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -41,12 +42,26 @@ def test_one_warning_and_what_is_written_when_there_is_room(monkeypatch):
     assert stream.text == "there\n" and len(told) == 1 and sys.stdout is stream
 
 
+def test_letters_that_the_output_does_not_have_are_replaced(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    with output_may_fail():
+        print("runs/ré", flush=True)
+        assert raw.getvalue() == b"runs/r?\n"
+
+
+def test_a_program_without_an_output(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with output_may_fail():
+        print("nowhere", flush=True)
+        assert not sys.stdout.isatty()
+    assert sys.stdout is None
+
+
 def test_other_errors_are_raised(monkeypatch):
-    monkeypatch.setattr(
-        sys, "stdout", Stream(UnicodeEncodeError("ascii", "é", 0, 1, ""))
-    )
-    with pytest.raises(UnicodeEncodeError), output_may_fail():
-        print("é")
+    monkeypatch.setattr(sys, "stdout", Stream(KeyError("mine")))
+    with pytest.raises(KeyError), output_may_fail():
+        print("words")
 
 
 PROGRAM = """

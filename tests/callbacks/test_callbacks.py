@@ -343,7 +343,7 @@ def test_training_goes_on_where_logs_cannot_be_written(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", full)
-        with pytest.warns(match="metrics.csv could not be written; training goes on"):
+        with pytest.warns(match="metrics.csv could not be written; the run goes on"):
             metrics.on_epoch_end(0, {"loss": 2.0})
     metrics.on_epoch_end(1, {"loss": 1.0, "alpha": 0.5})
     expected = "epoch,loss,alpha\n1,2.0,\n2,1.0,0.5\n"
@@ -365,7 +365,7 @@ def test_tensorboard_goes_on_when_there_is_space_again(model, tmp_path, monkeypa
     board.on_train_begin()
     with monkeypatch.context() as patch:
         patch.setattr(event_file_writer.EventFileWriter, "flush", full)
-        with pytest.warns(match="could not be written; training goes on. No space"):
+        with pytest.warns(match="could not be written; the run goes on. No space"):
             board.on_epoch_end(0, {"loss": 2.0})
     model.optimizer.iterations.assign(7)
     board.on_epoch_end(1, {"loss": 1.0})
@@ -383,7 +383,7 @@ def test_a_picture_that_cannot_be_written_is_a_warning(model, tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.warns(match="views.png could not be written; training goes on"):
+    with pytest.warns(match="views.png could not be written; the run goes on"):
         gallery.on_train_begin()
     assert gallery.picture is not None
 

@@ -831,17 +831,10 @@ FAULTS = {
         ),
         Fault(
             "keras_mvssl/callbacks/checkpoint_content.py",
-            '    refuse_others(known, settings, f"checkpoint={path}")\n',
+            '    refuse_others(known, now, settings, f"checkpoint={path}")\n',
             "",
             "tests/training/test_carried_over.py::"
             "test_other_settings_are_refused_by_name[optimizer.learning_rate: 0.1]",
-        ),
-        Fault(
-            "keras_mvssl/callbacks/training_settings.py",
-            'return json_text(config["config"])',
-            "pass",
-            "tests/training/test_carried_over.py::"
-            "test_other_settings_are_refused_by_name[model.*dtype]",
         ),
         Fault(
             "keras_mvssl/callbacks/checkpoint_store.py",

@@ -140,7 +140,7 @@ def check_sizes(folder, sizes):
             left, _ = run(disk / "run")
             same = not left and weights(disk / "run") == whole
         finally:
-            subprocess.run(["umount", str(disk)], check=True)
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
         wrong += not same
         verdict = "same weights" if same else f"WRONG {left}"
         print(f"{size:8} KB {ended[:100] or 'went on':100} {verdict}", flush=True)

@@ -9,6 +9,8 @@ import pytest
 
 import helpers
 import keras_mvssl as mv
+from keras_mvssl.callbacks.training_settings import refuse_others
+from keras_mvssl.callbacks.training_settings import training_settings
 
 K = keras.callbacks
 EPOCHS, STEPS, BATCH, SIZE = 4, 2, 8, 8
@@ -24,18 +26,21 @@ class Score(K.Callback):
         logs["score"] = [0.1, 0.9, 0.5, 0.4, 0.3][epoch]
 
 
-def build(optimizer, loss=None, views=2, scale=1 / 255, policy=None):
+def build(optimizer, loss=None, views=2, scale=1 / 255, policy="float32"):
     keras.utils.set_random_seed(0)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
     encoder = keras.Sequential(
         [
             keras.Input((SIZE, SIZE, 3)),
             keras.layers.Rescaling(scale),
-            keras.layers.Conv2D(4, 4, strides=4, dtype=policy),
+            keras.layers.Conv2D(4, 4, strides=4),
             keras.layers.GlobalAveragePooling2D(),
         ]
     )
     views = mv.views.RandomViews(AUGMENTATION, views)
     model = mv.MultiViewModel(encoder, mv.models.Projector(4, 4), views)
+    keras.config.set_dtype_policy(before)
     # Quicker than to compile a few steps.
     model.compile(optimizer, loss or mv.losses.BarlowTwins(), run_eagerly=True)
     # Those that initializers draw differ between backends.
@@ -248,9 +253,131 @@ def test_callbacks_of_the_user(tmp_path, capsys):
     assert [x.steps for x in again] == [EPOCHS * STEPS, EPOCHS * STEPS - 3, 8]
 
 
+class Resets(Kept):
+    """Forgets when training begins, as Keras' own do; its state is a list."""
+
+    def on_train_begin(self, logs=None):
+        self.steps = 0
+
+    def get_state(self):
+        return [self.steps]
+
+    def set_state(self, state):
+        (self.steps,) = state
+
+
+def test_states_of_any_kind_and_callbacks_that_forget(tmp_path):
+    def callbacks():
+        return Resets(), mv.callbacks.MetricsCSV(tmp_path / "metrics.csv")
+
+    fit(build(OPT.SGD()), tmp_path / "run", callbacks(), stop_at=5)
+    again, metrics = callbacks()
+    fit(build(OPT.SGD()), tmp_path / "run", [again, metrics])
+    assert again.steps == EPOCHS * STEPS and len(metrics.rows) == EPOCHS
+
+
+def test_callbacks_that_come_and_go_are_named(tmp_path, capsys):
+    def stop(monitor, mode):
+        return K.EarlyStopping(monitor, mode=mode, patience=9)
+
+    two = [stop("loss", "min"), stop("score", "max")]
+    fit(build(OPT.SGD(0.1)), tmp_path, two, stop_at=5)
+    one, new = stop("score", "max"), plateau()
+    fit(build(OPT.SGD(0.1)), tmp_path, [one, new])
+    assert one.best == 0.9 and new.best == 0.5
+    assert (
+        "begin anew: ['Score', 'ReduceLROnPlateau']. Callbacks of the checkpoint that "
+        "are not there: ['EarlyStopping(loss, min) 0']" in capsys.readouterr().out
+    )
+
+
+def test_a_model_that_has_been_trained_goes_on(tmp_path):
+    """As in a notebook, where a callback has changed the learning rate."""
+    halve = CALLBACKS["LearningRateScheduler"]
+    model = build(averaged())
+    fit(model, tmp_path / "parts", halve(), stop_at=5)
+    parts = fit(model, tmp_path / "parts", halve())
+    whole = fit(build(averaged()), tmp_path / "whole", halve())
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one, other)
+    model.optimizer.learning_rate = 0.3
+    with pytest.raises(ValueError, match="learning_rate: 0.1 there, 0.3 here"):
+        fit(model, tmp_path / "parts", halve())
+
+
+def test_what_a_callback_sets_at_the_start_does_not_replace_the_checkpoint(tmp_path):
+    def pretrained():
+        model = build(OPT.SGD(0.1))
+
+        def load(logs):
+            helpers.set_numbered_weights(model.encoder, seed=7)
+
+        return model, [K.LambdaCallback(on_train_begin=load)]
+
+    model, callbacks = pretrained()
+    whole = fit(model, tmp_path / "whole", callbacks)
+    for stop_at in (3, None):
+        model, callbacks = pretrained()
+        parts = fit(model, tmp_path / "parts", callbacks, stop_at)
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_best_weights_of_any_type(tmp_path):
+    stop = CALLBACKS["EarlyStopping, never"]
+    fit(build(OPT.SGD(0.1), policy="bfloat16"), tmp_path, stop(), stop_at=5)
+    fit(build(OPT.SGD(0.1), policy="bfloat16"), tmp_path, stop())
+
+
+def test_a_checkpoint_stops_once(tmp_path):
+    model, checkpoint = build(OPT.SGD(0.1)), mv.callbacks.Checkpoint(tmp_path)
+
+    def train():
+        mv.training.fit(
+            model,
+            lambda step: mv.data.batches(IMAGES, BATCH, start_step=step),
+            *(EPOCHS, STEPS, checkpoint),
+            verbose=0,
+        )
+
+    checkpoint.stop = "the test"
+    with pytest.raises(mv.training.Interrupted):
+        train()
+    train()
+    assert checkpoint.step == EPOCHS * STEPS
+
+
+def test_another_monitor_finds_its_own_best(tmp_path):
+    model = build(OPT.SGD(0.1))
+    fit(model, tmp_path, stop_at=5)
+    for monitor, best in (("val_accuracy", None), ("score", [0.1, STEPS])):
+        checkpoint = mv.callbacks.Checkpoint(tmp_path, monitor=monitor)
+        checkpoint.restore(model, STEPS)
+        assert checkpoint._best == best  # The lowest score is best.
+
+
+@pytest.mark.filterwarnings("ignore:`extra`")
+def test_made_up_settings_are_equal():
+    def settings():
+        views = mv.views.RandomViews(
+            AUGMENTATION, 2, extra=[keras.layers.RandomCrop(SIZE, SIZE)]
+        )
+        model = build(OPT.SGD(0.1))
+        model = mv.MultiViewModel(model.encoder, model.projector, views)
+        model.compile(OPT.SGD(0.1))
+        return training_settings(model)
+
+    known = settings()
+    refuse_others(known, known, settings(), "here")
+
+
 def test_callbacks_that_are_new_begin_anew(tmp_path):
     fit(build(OPT.SGD(0.1)), tmp_path, stop_at=3)
     fit(build(OPT.SGD(0.1)), tmp_path, [plateau(), Kept()])
+
+
+def one_loss(y_true, y_pred):
+    return keras.ops.mean(keras.ops.square(y_pred))
 
 
 OTHER_SETTINGS = {
@@ -261,6 +388,7 @@ OTHER_SETTINGS = {
     "optimizer.momentum": lambda: build(OPT.SGD(0.1, momentum=0.9)),
     "optimizer.class_name": lambda: build(OPT.Adam(0.1)),
     "loss.beta": lambda: build(OPT.SGD(0.1), mv.losses.BarlowTwins(0.5)),
+    "loss: .* there, .*function one_loss": lambda: build(OPT.SGD(0.1), one_loss),
     "loss.class_name": lambda: build(OPT.SGD(0.1), mv.losses.VICReg()),
     "model.views.views: 2 there, 3 here": lambda: build(OPT.SGD(0.1), views=3),
     "model.*dtype": lambda: build(OPT.SGD(0.1), policy="mixed_bfloat16"),
@@ -276,12 +404,9 @@ def test_other_settings_are_refused_by_name(tmp_path, problem):
 
 
 def test_names_and_losses_without_a_config_are_no_settings(tmp_path):
-    def loss(y_true, y_pred):
-        return keras.ops.mean(keras.ops.square(y_pred))
-
-    fit(build(OPT.SGD(0.1), loss), tmp_path, stop_at=3)
+    fit(build(OPT.SGD(0.1), one_loss), tmp_path, stop_at=3)
     keras.layers.Dense(1)  # Keras now makes up other names.
-    fit(build(OPT.SGD(0.1, name="mine"), loss), tmp_path)
+    fit(build(OPT.SGD(0.1, name="mine"), one_loss), tmp_path)
 
 
 @pytest.mark.slow

@@ -89,9 +89,19 @@ def test_without_checkpoints_nothing_begins_anew(recipe, run):
         os.rename(run / "checkpoint" / name, run.parent / name)
     cut(run / "encoder.keras")
     before = (run / "metrics.csv").read_text()
-    with pytest.raises(ValueError, match="no checkpoint.*Received: .*encoder.keras"):
+    with pytest.raises(ValueError, match="checkpoint.*Received: .*encoder.keras"):
         mv.training.run(recipe, run)
     assert (run / "metrics.csv").read_text() == before
+
+
+@pytest.mark.parametrize("kept", ["metrics.csv", "encoder.keras"])
+def test_a_run_whose_checkpoints_are_gone_does_not_begin_anew(recipe, run, kept):
+    for name in {"checkpoint", "results.json", whole.FILE, "metrics.csv"} - {kept}:
+        os.rename(run / name, run.parent / name)
+    before = (run / kept).read_bytes()
+    with pytest.raises(ValueError, match=f"no checkpoint.*workdir=.*{kept}"):
+        mv.training.run(recipe, run)
+    assert (run / kept).read_bytes() == before
 
 
 @pytest.mark.slow
