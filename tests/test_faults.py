@@ -10,7 +10,7 @@ from programs import faults
 
 ROOMS = (
     *("losses", "views", "data", "distribution", "resume", "probes", "reports"),
-    *("models", "optimizers", "recipes", "backends", "files and logs"),
+    *("models", "nothing stops", "optimizers", "recipes", "backends", "files and logs"),
 )
 
 
