@@ -164,6 +164,13 @@ PATHS = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
 TIME_LIMIT = 600  # seconds of one process
 
 
+def ignoring(numbers, *command):
+    """Return a command that ignores some signals, as under nohup (JAX minds a fork)."""
+    names = [signal.Signals(number).name.removeprefix("SIG") for number in numbers]
+    traps = "".join(f"trap '' {name}; " for name in names)
+    return ["sh", "-c", f'{traps}exec "$@"', "sh", *map(str, command)]
+
+
 def run_python(*arguments, backend=None, environment=None, **kwargs):
     """Run Python in a process of its own, with the package on its path.
 

@@ -35,14 +35,13 @@ def ready():
 """
 
 
-def run(code, *numbers, pause=0.0, before=None):
+def run(code, *numbers, pause=0.0, ignored=()):
     """Send signals to a process once it is ready; return its code and output."""
     job = subprocess.Popen(
-        [sys.executable, "-c", START + code],
+        helpers.ignoring(ignored, sys.executable, "-c", START + code),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=before,
     )
     try:
         for line in job.stdout:
@@ -143,8 +142,7 @@ def test_what_is_ignored_stays_ignored(name):
     """As SIGHUP is under nohup, and SIGINT in jobs that a shell starts with an &."""
     number = getattr(signal, name)
     code = "with signals.on_signals(stop): ready(); time.sleep(0.5); print('done')"
-    ignore = lambda: signal.signal(number, signal.SIG_IGN)  # noqa: E731
-    assert run(code, number, before=ignore) == (0, "done\n")
+    assert run(code, number, ignored=[number]) == (0, "done\n")
 
 
 def test_children_of_fork_can_be_stopped():

@@ -25,12 +25,11 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux's own")
 def started(program, *arguments, environment=None, ignored=()):
     """A program, which is killed if it does not end."""
     job = subprocess.Popen(
-        [sys.executable, "-u", PROGRAMS / program, *map(str, arguments)],
+        helpers.ignoring(ignored, sys.executable, "-u", PROGRAMS / program, *arguments),
         env={**os.environ, "PYTHONPATH": helpers.PATHS, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: [signal.signal(x, signal.SIG_IGN) for x in ignored],
     )
     try:
         yield job

@@ -123,10 +123,7 @@ def test_the_first_lines_of_recipes_hear_signals(name, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(f"{FIRST_LINES}signal.raise_signal(signal.{name})\n")
     for ignored, code in ([], 75), ([getattr(signal, name)], 0):
-        result = subprocess.run(
-            [sys.executable, script],
-            preexec_fn=lambda x=ignored: [signal.signal(y, signal.SIG_IGN) for y in x],
-        )
+        result = subprocess.run(helpers.ignoring(ignored, sys.executable, script))
         assert result.returncode == code
 
 
