@@ -186,7 +186,8 @@ def find(workdir, resume):
         )
     check_stream_version(known, f"workdir={workdir}")
     begun = [x for x in ("metrics.csv", "encoder.keras") if (workdir / x).exists()]
-    if begun and not checkpoint_store.Folder(workdir / "checkpoint").names():
+    has_any = bool(checkpoint_store.Folder(workdir / "checkpoint").names())
+    if begun and not has_any and not whole.is_finished(workdir):
         raise ValueError(
             "The run has trained, but there is no checkpoint to go on from, and no run "
             "begins anew in its place. Put its `checkpoint/` back, choose another "

@@ -87,6 +87,7 @@ def test_a_run_without_checksums_must_be_readable(run, problem):
 def test_without_checkpoints_nothing_begins_anew(recipe, run):
     for name in os.listdir(run / "checkpoint"):
         os.rename(run / "checkpoint" / name, run.parent / name)
+    mv.training.run(recipe, run)  # It is complete without them.
     cut(run / "encoder.keras")
     before = (run / "metrics.csv").read_text()
     with pytest.raises(ValueError, match="checkpoint.*Received: .*encoder.keras"):
