@@ -160,11 +160,11 @@ def test_rooms_below_training_know_no_recipe():
 
 def test_the_steps_of_a_run_are_short():
     lengths = {
-        node.name: node.end_lineno - node.lineno + 1
+        node.name: node.end_lineno - node.body[1].lineno + 1  # after the docstring
         for node in TREES[pathlib.Path("training/run.py")].body
         if isinstance(node, ast.FunctionDef)
     }
-    assert max(lengths[name] for name in ("run", "prepare", "train", "finish")) <= 50
+    assert max(lengths[name] for name in ("run", "prepare", "train", "finish")) <= 40
 
 
 def test_docstrings_name_their_subject():

@@ -71,6 +71,44 @@ def refuse_others(known, now, settings, where):
         )
 
 
+def described(part):
+    """Describe an object with a config as JSON can hold it, without made-up names."""
+    return _numbered(_described(part))
+
+
+def not_described(part):
+    """List what two objects may differ in though they are described alike, in words."""
+    found = []
+
+    def look(config):
+        if isinstance(config, dict):
+            for value in config.values():
+                look(value)
+        elif isinstance(config, list):
+            for value in config:
+                look(value)
+        elif config == "lambda":
+            found.append("a lambda")
+        elif isinstance(config, str) and config.startswith("function "):
+            found.append(f"the {config} (by its name alone)")
+
+    config = _described(part)
+    look(config)
+    if set(config) == {"class_name"} or _has_no_config_of_its_own(part):
+        found.append(f"the settings of {_kind(part)}, which has no `get_config`")
+    return list(dict.fromkeys(found))
+
+
+def _has_no_config_of_its_own(part):
+    """Return whether a class takes arguments that an inherited config may not have."""
+    classes = type(part).__mro__
+    made_in, described_in = (
+        next((i for i, x in enumerate(classes) if name in vars(x)), len(classes))
+        for name in ("__init__", "get_config")
+    )
+    return made_in < described_in
+
+
 def _loss_weights(model):
     try:
         config = model.get_compile_config() or {}

@@ -56,14 +56,28 @@ def check_views_layer(views, encoder):
             "`views` must be a RandomViews, or None for a model that is given views. "
             f"Received: views={views!r}"
         )
-    taken, made = encoder.input_shape[1:], views.augmentation.size
-    if any(side not in (None, new) for side, new in zip(taken, made, strict=False)):
+    check_takes_views(encoder, views.augmentation)
+
+
+def check_takes_views(encoder, augmentation, channels=None):
+    """Check that an encoder takes the views that an `Augmentation` describes.
+
+    Args:
+        encoder: The encoder, checked by `output_size`.
+        augmentation: The `Augmentation`.
+        channels: Those of the images, if known.
+    """
+    output_size(encoder, "encoder", rank=4)
+    taken, made = encoder.input_shape[1:], (*augmentation.size, channels)
+    if any(None not in (a, b) and a != b for a, b in zip(taken, made, strict=False)):
+        what = f"size {augmentation.size}"
+        what += f" and {channels} channels" if channels else ""
         raise ValueError(
-            f"The encoder must take views of size {made}. "
+            f"The encoder must take views of {what}. "
             f"Received: encoder.input_shape={encoder.input_shape}"
         )
     if taken[-1] is not None:
-        check_channels(views.augmentation, taken)
+        check_channels(augmentation, taken)
 
 
 def checked_input(

@@ -39,6 +39,8 @@ class Baselines:
     def __init__(self, workdir, config):
         self.workdir = workdir
         key = {name: config[name] for name in self.DEPENDS_ON}
+        if "initial_weights" in config:  # They were given, not drawn by the seed.
+            key |= {x: config.get(x) for x in ("own_encoder", "initial_weights")}
         self.key = json.loads(files.json_text(key))
 
     def find(self):

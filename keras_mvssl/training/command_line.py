@@ -14,6 +14,7 @@ from absl import app
 from absl import flags
 
 from keras_mvssl import _backend
+from keras_mvssl.training.augmentation_text import changed
 from keras_mvssl.training.fields import GROUPS
 from keras_mvssl.training.fields import kinds_of
 from keras_mvssl.training.recipe import Recipe
@@ -22,6 +23,7 @@ from keras_mvssl.training.run import run
 from keras_mvssl.training.stopping import stop_outside_of_training
 from keras_mvssl.training.view_table import names_in
 from keras_mvssl.training.view_table import tuned
+from keras_mvssl.views import Augmentation
 
 # Spellings of a request for help; `--helpfull` is left to absl.
 HELP_FLAG = re.compile(r"--?(help|helpshort|h|\?)(=true)?")
@@ -85,6 +87,8 @@ def main(
         chosen = values.pop("settings", "ours")
         base, rows = choices[chosen]
         given = {name: value for name, value in values.items() if value is not None}
+        if "augmentation" in given and isinstance(base.augmentation, Augmentation):
+            given["augmentation"] = changed(base.augmentation, given["augmentation"])
         new = dataclasses.replace(base, **given)
         if chosen == "authors" and new.loss != base.loss:
             raise app.UsageError(
@@ -126,6 +130,8 @@ def define_flags(recipe, tuned_names=()):
         if group is None:
             continue
         default = getattr(recipe, field.name)
+        if field.name == "augmentation":
+            default = "that of the recipe"
         if field.name in tuned_names:
             default = "goes with the views, in the table of the recipe"
         help = f"{field.metadata['help']} Default: {default}."
@@ -174,6 +180,7 @@ def _define(field, help, own):
         flags.DEFINE_enum(field.name, None, choices, help, **own)
     else:
         define = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
+        define[bool] = flags.DEFINE_bool
         define.get(kinds[0], flags.DEFINE_string)(field.name, None, help, **own)
 
 

@@ -78,7 +78,9 @@ def check_field(field, value):
         raise ValueError(
             f"`{field.name}` must be one of {choices}. Received: {field.name}={value!r}"
         )
-    (kind,) = kinds
+    kind = kinds[-1]
+    if isinstance(value, tuple(kinds[:-1])):
+        return
     least, above = field.metadata["least"], field.metadata["above"]
     bound = "" if least is None else f" of at least {least}"
     if above is not None:
@@ -90,7 +92,7 @@ def check_field(field, value):
     if fits and above is not None:
         fits = value > above
     if not fits:
-        name = _NAMES.get(kind, f"of type {kind.__name__}")
+        name = " or ".join(_NAMES.get(x, f"of type {x.__name__}") for x in kinds)
         others = f" or one of {choices}" if choices else ""
         raise ValueError(
             f"`{field.name}` must be {name}{bound}{others}. "

@@ -15,6 +15,9 @@ from keras_mvssl._internal.stream_version import STREAM_VERSION
 from keras_mvssl.callbacks import checkpoint_store
 from keras_mvssl.data import splits as splits_of_data
 from keras_mvssl.training.commit import commit
+from keras_mvssl.training.own_parts import NO_PARTS
+from keras_mvssl.training.saved_settings import REPLACED
+from keras_mvssl.views import Augmentation
 
 
 def provenance() -> dict[str, Any]:
@@ -50,26 +53,40 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def known_settings(recipe):
-    """Return the settings of a recipe that are known before its data, a dict."""
+def known_settings(recipe, own=NO_PARTS):
+    """Return the settings of a recipe that are known before its data, a dict.
+
+    Args:
+        recipe: A `Recipe`.
+        own: The `OwnParts` of the run, whose settings are left out.
+    """
     known = {
         field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)
     }
     beta = getattr(recipe.make_loss(), "beta", None)
-    known |= {"beta": beta, "backend": keras.backend.backend()}
-    if recipe.augmentation is not None:
+    known |= {"beta": beta, "backend": keras.backend.backend(), "augmentation": None}
+    if isinstance(recipe.augmentation, Augmentation):
         known["augmentation"] = recipe.augmentation_for(None).get_config()
+    for part in own.given():
+        known = {k: v for k, v in known.items() if k not in REPLACED[part]}
     # Unless they are given, these depend on the data.
-    free = ("augmentation", "steps_per_epoch")
+    free = ("augmentation", "steps_per_epoch", "dataset")
     return {k: v for k, v in known.items() if k not in free or v is not None}
 
 
-def describe(recipe, parts):
-    """Describe a recipe and its data: the content of `config.json`, a dict."""
+def describe(recipe, parts, own=NO_PARTS):
+    """Describe a recipe and its data: the content of `config.json`, a dict.
+
+    Args:
+        recipe: A `Recipe`.
+        parts: Its `Parts`.
+        own: The `OwnParts` among them.
+    """
     splits = parts.splits
     return {
         "format": checkpoint_store.FORMAT,
         **known_settings(recipe),
+        **own.describe(recipe, parts),
         "augmentation": parts.augmentation.get_config(),
         "steps_per_epoch": parts.steps_per_epoch,
         "data": splits_of_data.fingerprint(splits.pretrain),

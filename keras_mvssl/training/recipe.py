@@ -2,6 +2,7 @@
 """All settings of a run."""
 
 import dataclasses
+import os
 from typing import Literal
 
 import keras
@@ -9,10 +10,12 @@ import keras
 from keras_mvssl import losses
 from keras_mvssl.data.images import BadImagePolicy
 from keras_mvssl.losses.barlow_twins import Pairing
+from keras_mvssl.training.augmentation_text import changed
 from keras_mvssl.training.fields import check_field
 from keras_mvssl.training.fields import describe_fields
 from keras_mvssl.training.fields import plain
 from keras_mvssl.training.fields import setting
+from keras_mvssl.training.saved_settings import settings_of
 from keras_mvssl.views import Augmentation
 
 LOSSES = {
@@ -40,8 +43,10 @@ class Recipe:
     ```
     """
 
-    dataset: str = setting(
-        "Name for `data.load`; `folder` stands for the folder `data_dir`. No flag."
+    dataset: str | None = setting(
+        "Name for `data.load`; `folder` stands for the folder `data_dir`; None where "
+        "`run` is given the data. No flag.",
+        None,
     )
     data_dir: str | None = setting(
         "Folder of the data; or an npz file that holds a TFDS data set, as `data.load` "
@@ -85,10 +90,12 @@ class Recipe:
         "kerascv",
         "views",
     )
-    augmentation: Augmentation | None = setting(
-        "What may happen to a view. Defaults to `Augmentation()` at the size of the "
-        "images. No flag.",
+    augmentation: Augmentation | str | None = setting(
+        "What may happen to a view, or what to change of `Augmentation()` at the size "
+        "of the images, such as `crop_area=0.2:1,hue=0.1`, which replaces parts of a "
+        "recipe's.",
         None,
+        "views",
     )
     backbone: Literal["tiny", "resnet18", "resnet50"] = setting(
         "Network of the encoder.", "resnet18", "model"
@@ -97,6 +104,12 @@ class Recipe:
         "Stem of a ResNet-18 or ResNet-50. No flag.", "cifar"
     )
     projector_dim: int = setting("Features D of the projector.", 256, "model", least=1)
+    init: str | None = setting(
+        "Saved Keras model that fits, such as an `encoder.keras`, whose weights the "
+        "encoder begins with.",
+        None,
+        "model",
+    )
     precision: Literal["float32", "bfloat16", "float16"] = setting(
         "Precision of the network. Weights, views and loss are float32 in each; "
         "features of the saved encoder are not.",
@@ -182,6 +195,9 @@ class Recipe:
     checkpoint_steps: int | None = setting(
         "Steps between further checkpoints; None makes none.", None, "watching", least=1
     )
+    verbose: bool = setting(
+        "Whether errors are shown with all calls that led to them.", False, "watching"
+    )
     devices: int | None = setting(
         "Devices of this machine that share each batch, with the result of one; None "
         "takes all accelerators that there are.",
@@ -194,6 +210,23 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = plain(getattr(self, field.name))
             object.__setattr__(self, field.name, value)  # It is frozen.
+
+    @classmethod
+    def from_config(cls, path: str | os.PathLike) -> "Recipe":
+        """Return the recipe of a run: `Recipe.from_config("runs/first")`.
+
+        The parts that it was given as objects are printed: give them to `run` again.
+
+        Args:
+            path: Folder of the run, or its `config.json`.
+
+        Raises:
+            ValueError: For a file that is not the `config.json` of a run.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        recipe = cls(**settings_of(path, names))
+        recipe.check()
+        return recipe
 
     @property
     def is_of_npz(self) -> bool:
@@ -209,7 +242,10 @@ class Recipe:
 
     def augmentation_for(self, image_shape: tuple[int, int, int]) -> Augmentation:
         """Return the augmentation; views are as large as `image_shape` by default."""
-        augmentation = self.augmentation or Augmentation(size=image_shape[:2])
+        augmentation = self.augmentation
+        if not isinstance(augmentation, Augmentation):
+            size = image_shape[:2]
+            augmentation = changed(Augmentation(size=size), augmentation or "")
         if self.view_size is None:
             return augmentation
         return dataclasses.replace(augmentation, size=self.view_size)
@@ -222,13 +258,15 @@ class Recipe:
         """
         for field in dataclasses.fields(self):
             check_field(field, getattr(self, field.name))
+        if isinstance(self.augmentation, str):
+            changed(Augmentation(size=1), self.augmentation)
         if self.dataset == "folder" and not self.data_dir:
             raise ValueError(
                 "`data_dir` must name the folder of images. "
                 f"Received: data_dir={self.data_dir}"
             )
         other = self.dataset in ("folder", "shapes", "imagenet100")
-        if self.is_of_npz and (other or ":" in self.dataset):
+        if self.is_of_npz and (other or ":" in (self.dataset or "")):
             raise ValueError(
                 "`data_dir` may be an npz file in place of a TFDS data set alone. "
                 f"Received: data_dir={self.data_dir!r}, dataset={self.dataset!r}"

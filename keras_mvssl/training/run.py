@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import os
+from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,6 +17,8 @@ from keras_mvssl._internal import files
 from keras_mvssl._internal import progress
 from keras_mvssl._internal.output import output_may_fail
 from keras_mvssl.callbacks.interrupted import Interrupted
+from keras_mvssl.data import Splits
+from keras_mvssl.models.copies import with_open_sizes
 from keras_mvssl.report import diagnostics
 from keras_mvssl.training import results
 from keras_mvssl.training import whole
@@ -26,6 +30,8 @@ from keras_mvssl.training.clock import Clock
 from keras_mvssl.training.commit import commit
 from keras_mvssl.training.fit import fit
 from keras_mvssl.training.keras_settings import keras_settings
+from keras_mvssl.training.own_parts import NO_PARTS
+from keras_mvssl.training.own_parts import OwnParts
 from keras_mvssl.training.provenance import describe
 from keras_mvssl.training.provenance import known_settings
 from keras_mvssl.training.recipe import Recipe
@@ -41,7 +47,15 @@ from keras_mvssl.training.workdir import open_workdir
 @stop_outside_of_training()
 @keras_settings()
 def run(
-    recipe: Recipe, workdir: str | os.PathLike, resume: Resume = "auto"
+    recipe: Recipe,
+    workdir: str | os.PathLike,
+    resume: Resume = "auto",
+    *,
+    encoder: keras.Model | Callable | None = None,
+    loss: keras.losses.Loss | None = None,
+    views: Any = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    data: np.ndarray | Splits | None = None,
 ) -> dict[str, Any]:
     """Pretrain and probe, and leave everything in one folder.
 
@@ -58,6 +72,17 @@ def run(
             `diagnostics.npz`, `views.png` and `tensorboard/`.
         resume: `"auto"` goes on with the run in `workdir` or begins a new one,
             `"never"` wants a new or empty folder, `"must"` a run to go on with.
+        encoder: A `keras.Model` from images to pooled features, of which a copy is
+            trained, or a function of the shape of a view `(h, w, C)` that makes one,
+            in place of `backbone`. A function is called after the seed is set, on the
+            devices of the run.
+        loss: A `keras.losses.Loss` on projections `(B, V, D)`, in place of `loss`.
+        views: `RandomViews` or `KerasCVViews`, or a function of the shape of an image
+            that makes one, in place of `views`, `augment` and `augmentation`.
+        callbacks: Keras callbacks, which see the accuracies of the probes; what they
+            add to the logs is in `metrics.csv` and TensorBoard.
+        data: An array of images `(N, H, W, C)` in [0, 255], or `data.Splits`, in place
+            of `dataset`. All parts are given again where a run goes on.
 
     Returns:
         The contents of `results.json`, a dict. `results["probe"]` holds the accuracy
@@ -79,17 +104,27 @@ def run(
     results = keras_mvssl.training.run(recipe, "runs/first")
     results["probe"]["final"]
     ```
+
+    With parts of one's own:
+
+    ```python
+    recipe = keras_mvssl.training.Recipe(epochs=5, batch_size=64)
+    keras_mvssl.training.run(recipe, "runs/own", encoder=encoder, data=images)
+    ```
     """
     commit()  # The commit may have changed when the run ends.
     recipe.check()
+    own = OwnParts(encoder, loss, views, tuple(callbacks), data)
+    own.check(recipe)
+    recipe = own.with_views(recipe)
     distribution.data_parallel(recipe.devices)
     distribution.keep_freed_memory()
-    with open_workdir(workdir, resume, known_settings(recipe)) as opened:
+    with open_workdir(workdir, resume, known_settings(recipe, own)) as opened:
         if opened.is_complete:
             print(f"This run is complete: {opened.path / whole.REPORT}")
             return files.read_json(opened.path / "results.json")
         with _tell_how_to_go_on(opened.path):
-            return finish(train(prepare(recipe, opened)))
+            return finish(train(prepare(recipe, opened, own)))
 
 
 @dataclasses.dataclass
@@ -115,15 +150,18 @@ class Run:
     bad_images: int = 0
 
 
-def prepare(recipe, workdir):
+def prepare(recipe, workdir, own=NO_PARTS):
     """Build all objects of a run, probe its baselines and claim its workdir."""
     keras.utils.set_random_seed(recipe.seed)
     clock = Clock()
     with clock.part("data and model"):
-        parts = build(recipe)
-    config = describe(recipe, parts)
+        parts = build(recipe, own=own)
+    recipe = own.with_views(recipe, parts.make_views or parts.model.views)
+    config = describe(recipe, parts, own)
     workdir.refuse_other_settings(config)
-    watchers = make_watchers(recipe, parts, workdir, clock)
+    if workdir.config is not None and own.not_compared(parts):
+        print(f"Not compared with the run so far: {', '.join(own.not_compared(parts))}")
+    watchers = make_watchers(recipe, parts, workdir, clock, own.callbacks)
     results.announce(config, parts.splits, parts.model)
     baselines = Baselines(workdir.path, config)
     with clock.part("probes of the baselines"):
@@ -132,6 +170,7 @@ def prepare(recipe, workdir):
     if workdir.is_new:
         with files.warn_on_error(workdir.output / FILE):
             baselines.write(workdir.output, probe)
+    if workdir.is_new or workdir.config["epochs"] != config["epochs"]:
         files.write_json(workdir.output / "config.json", config)
     return Run(workdir, config, parts, watchers, probe, clock)
 
@@ -165,7 +204,7 @@ def finish(run):
     """
     output, encoder = run.workdir.output, run.parts.model.encoder
     splits, made = run.parts.splits, whole.Writes()
-    made.write(output / "encoder.keras", encoder.save)
+    made.write(output / "encoder.keras", with_open_sizes(encoder).save)
     with run.clock.part("diagnostics"):
         found = distribution.once(lambda: _diagnose(encoder, splits))
         path = output / "diagnostics.npz"

@@ -29,7 +29,7 @@ class Watchers:
     callbacks: list
 
 
-def make_watchers(recipe, parts, workdir, clock):
+def make_watchers(recipe, parts, workdir, clock, own=()):
     """Make the callbacks of a run.
 
     Args:
@@ -38,6 +38,8 @@ def make_watchers(recipe, parts, workdir, clock):
         workdir: The `Workdir`: logs are written to its `output`, checkpoints to its
             `path`.
         clock: The `Clock` of the run, kept in checkpoints.
+        own: The user's callbacks, which see the probes' logs; their own are in the CSV
+            file and in TensorBoard.
     """
     splits, stream, every = parts.splits, parts.make_stream(0), recipe.probe_every
     test = None if splits.test is None else _first(splits.test, SPECTRUM_IMAGES)
@@ -68,7 +70,7 @@ def make_watchers(recipe, parts, workdir, clock):
         workdir.output / "tensorboard", gallery, spectrum, embedding, splits.class_names
     )
     watchers = [throughput, callbacks.StopOnDivergence(), *probes, spectrum]
-    watchers += [gallery, metrics, board]
+    watchers += [*own, gallery, metrics, board]
     checkpoint = callbacks.Checkpoint(
         workdir.path / "checkpoint",
         recipe.checkpoint_minutes,

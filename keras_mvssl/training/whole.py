@@ -29,6 +29,13 @@ def is_finished(workdir):
     return written or files.is_file(workdir / FILE)
 
 
+def epochs_of_results(workdir):
+    """Return the epochs of the results of a run; infinity where they cannot be read."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return float(files.read_json(workdir / "results.json")["epochs"])
+    return float("inf")
+
+
 def what_is_wrong(workdir):
     """List the files of a finished run that are not what the run has made.
 

@@ -17,6 +17,7 @@ from keras_mvssl.training import baselines
 from keras_mvssl.training import run_files
 from keras_mvssl.training import whole
 from keras_mvssl.training.resume import Resume
+from keras_mvssl.training.resume import is_longer
 from keras_mvssl.training.resume import refuse_other_settings
 
 
@@ -87,7 +88,7 @@ def open_workdir(path, resume, settings):
     """
     path = files.local_path(path, "workdir")
     config = distribution.once(lambda: find(path, resume))
-    is_complete = distribution.once(lambda: _is_complete(path, config))
+    is_complete = distribution.once(lambda: _is_complete(path, config, settings))
     # Nothing is written before all processes have looked.
     distribution.max_over_processes(0)
     with contextlib.ExitStack() as stack:
@@ -108,19 +109,31 @@ def _elsewhere():
     return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 
 
-def _is_complete(path, config):
+def _is_complete(path, config, settings):
     """Return whether a run has finished and is whole; say what is made again.
+
+    One that is to go on for more epochs has not finished.
 
     Raises:
         ValueError: For files that cannot be made again.
     """
     if config is None or not whole.is_finished(path):
         return False
+    has_steps = bool(checkpoint_store.Folder(path / "checkpoint").steps())
+    planned = settings if is_longer(config, settings) else config
+    if whole.epochs_of_results(path) < planned.get("epochs", 0):
+        if has_steps:
+            return False
+        raise ValueError(
+            "`workdir` holds a finished run without a checkpoint to train it for more "
+            "epochs from. Begin a new run from its weights, in another folder, with "
+            f"init={path}/encoder.keras. Received: workdir={path}"
+        )
     problems = whole.what_is_wrong(path)
     if not problems:
         return True
     named = ", ".join(f"{name} {problem}" for name, problem in problems.items())
-    if not checkpoint_store.Folder(path / "checkpoint").steps():
+    if not has_steps:
         raise ValueError(
             "`workdir` holds a finished run whose files are not whole, and no "
             "checkpoint to make them again of. Put them back, or choose another "

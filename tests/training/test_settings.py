@@ -25,12 +25,12 @@ RECIPE = Recipe(dataset="shapes")
 # The flags of the design, of those for which there is something yet.
 FLAGS = {
     "data": "data_dir image_size fraction on_bad_image workers",
-    "views": "views view_size augment",
-    "model": "backbone projector_dim precision",
+    "views": "views view_size augment augmentation",
+    "model": "backbone projector_dim init precision",
     "loss": "loss beta pairing",
     "optimisation": "epochs steps_per_epoch batch_size accumulate optimizer "
     "learning_rate weight_decay warmup_epochs seed",
-    "watching": "probe_every checkpoint_minutes checkpoint_steps",
+    "watching": "probe_every checkpoint_minutes checkpoint_steps verbose",
     "where": "devices",
 }
 
