@@ -17,10 +17,16 @@ def state_kept_on_error(model):
     """Leave a model with its latest state where its training or evaluation fails.
 
     On JAX, Keras 3.15 takes the arrays out of the variables meanwhile. An error, or
-    Ctrl-C, in `evaluate` or in the first step of `fit` would leave them without.
+    Ctrl-C, in `evaluate` or in the first step of `fit` would leave them without. On
+    TensorFlow, a function that failed when it was traced first fails ever after.
     """
     if keras.backend.backend() != "jax":
-        yield
+        try:
+            yield
+        except BaseException:
+            for name in ("train_function", "test_function", "predict_function"):
+                setattr(model, name, None)  # Keras makes them again.
+            raise
         return
     variables = [*model.variables, *model.metrics_variables]
     if getattr(model, "optimizer", None) is not None:

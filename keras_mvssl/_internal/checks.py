@@ -31,10 +31,8 @@ def check_labelled(data, name):
             f"`{name}` must be labelled: a pair (inputs, labels). "
             f"Received: {name} of type {type(data).__name__}"
         )
-    inputs, labels = data
-    if np.ndim(inputs) == 4:
-        inputs = host_array(inputs, name)
-    inputs, labels = np.asarray(inputs), np.asarray(labels)
+    inputs = as_array(host_array(data[0], name), name)
+    labels = as_array(data[1], name)
     if labels.ndim != 1 or len(labels) != len(inputs) or len(labels) == 0:
         raise ValueError(
             f"`{name}` must hold one label for each input. "
@@ -43,6 +41,25 @@ def check_labelled(data, name):
     check_labels(labels, name)
     if inputs.ndim == 4:
         check_pixels(inputs, name)
+
+
+def as_array(values, name):
+    """Return an array-like as an array; raise ValueError for anything else.
+
+    Args:
+        values: An array, a list of numbers, or a tensor.
+        name: Name of the values in the error message.
+    """
+    is_known = hasattr(values, "__array__") or isinstance(values, (list, tuple))
+    try:
+        array = np.asarray(values) if is_known else None
+    except ValueError:
+        array = None  # NumPy says that lists are ragged.
+    if array is None or array.dtype == object or array.ndim == 0:
+        raise ValueError(
+            f"`{name}` must hold arrays. Received: {name} with {type(values).__name__}"
+        )
+    return array
 
 
 def check_labels(labels, name):

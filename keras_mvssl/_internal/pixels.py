@@ -56,6 +56,13 @@ def check_pixels(images, name="images"):
     watch = PixelWatch(name)
     watch.check(images)
     watch.finish()
+    images = np.asarray(images)
+    if images.size >= MIN_VALUES and images.dtype.kind in "ui" and images.max() == 1:
+        raise ValueError(
+            f"`{name}` are whole numbers, all 0 or 1, but pixels are expected in "
+            "[0, 255]: were they divided by 255 before they were made whole? "
+            "Received: maximum=1"
+        )
 
 
 def check_batch(images, name="images"):

@@ -15,6 +15,7 @@ from keras_mvssl._internal.checks import check_labels
 from keras_mvssl._internal.pixels import check_batch
 from keras_mvssl.evaluation import extract_features
 from keras_mvssl.evaluation.features import MeanOverViews
+from keras_mvssl.evaluation.features import check_takes_images
 from keras_mvssl.views import RandomViews
 from keras_mvssl.views.augmentation import check_channels
 
@@ -143,13 +144,7 @@ def check_encoder(model):
 
 def check_fit(model, shape, name):
     """Check that the encoder takes images `(H, W, C)`; raise ValueError otherwise."""
-    taken = model.encoder.input_shape[1:]
-    if any(a not in (None, b) for a, b in zip(taken, shape, strict=True)):
-        raise ValueError(
-            f"The images of `{name}` do not fit the encoder, which takes {taken}; "
-            "build it for (None, None, channels) to take images of any size. "
-            f"Received: images of shape {tuple(shape)}"
-        )
+    check_takes_images(model.encoder, shape, name)
 
 
 def _is_same(data, other):

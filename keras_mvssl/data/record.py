@@ -89,6 +89,10 @@ class FolderRecord:
         """Print one line that says what was left out, read in part or changed."""
         self._is_told = True
         lines = {}
+        if self.found:
+            first, count = self.found[0].rpartition("Received: ")[2], len(self.found)
+            what = "files or folders" if count > 1 else "file or folder"
+            lines["Left out"] = [f"{count} {what} that cannot be read (first {first})"]
         for kind, (count, first, suffixes) in self._notes.items():
             named = ""
             if kind is OTHER_SUFFIXES:

@@ -7,6 +7,8 @@ hues. The reason: a network that learns without labels may encode any property t
 the augmentation does not vary, instead of the shape.
 """
 
+import numbers
+
 import numpy as np
 
 from keras_mvssl._internal import progress
@@ -44,11 +46,20 @@ def draw(
         uint8 images `(count, 32, 32, 3)` in [0, 255] and int32 labels `(count,)` in
         [0, 10), indices into `CLASS_NAMES`.
 
+    Raises:
+        ValueError: For a count below 1, or a seed below 0.
+
     Example:
     ```python
     images, labels = keras_mvssl.data.shapes.draw(1000, seed=7)
     ```
     """
+    for name, value, least in (("count", count, 1), ("seed", seed, 0)):
+        if not isinstance(value, numbers.Integral) or value < least:
+            raise ValueError(
+                f"`{name}` must be an int of at least {least}. "
+                f"Received: {name}={value!r}"
+            )
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count) % len(CLASS_NAMES)).astype("int32")
     images = np.empty((count, IMAGE_SIZE, IMAGE_SIZE, 3), "uint8")

@@ -14,6 +14,7 @@ from keras_mvssl._internal.checks import check_labels
 from keras_mvssl._internal.pixels import PixelWatch
 from keras_mvssl._internal.pixels import host_array
 from keras_mvssl.views import RandomViews
+from keras_mvssl.views.augmentation import check_channels
 
 # Step of `RandomViews` for the first batch. Neither training nor the evaluation of a
 # model reaches steps from this one on.
@@ -62,6 +63,7 @@ def extract_features(
             f"`model.encoder`. Received: encoder={encoder}"
         )
     check_labelled(data, "data")
+    check_takes_images(encoder, _taken_shape(data, views), "data")
     if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
         raise ValueError(
             "`batch_size` must be an int of at least 1. "
@@ -73,6 +75,33 @@ def extract_features(
         with _backend.unchanged_random_state(model.views):
             return _extract(model, data, batch_size)
     return _extract(model, data, batch_size)
+
+
+def _taken_shape(data, views):
+    """Return the shape of what an encoder takes of labelled images, or their views."""
+    is_stream = hasattr(data, "element_spec")
+    shape = data.element_spec[0].shape if is_stream else np.shape(data[0])[1:]
+    if not isinstance(views, RandomViews):
+        return tuple(shape)
+    check_channels(views.augmentation, shape)
+    return *views.augmentation.size, shape[-1]
+
+
+def check_takes_images(encoder, shape, name):
+    """Check that an encoder takes images `(H, W, C)`; raise ValueError otherwise."""
+    taken = getattr(encoder, "input_shape", None)
+    if not isinstance(taken, tuple):
+        return  # A subclassed model does not know.
+    taken = taken[1:]
+    fits = len(taken) == len(shape) and not any(
+        None not in (a, b) and a != b for a, b in zip(taken, shape)
+    )
+    if not fits:
+        raise ValueError(
+            f"The images of `{name}` do not fit the encoder, which takes {taken}; "
+            "build it for (None, None, channels) to take images of any size. "
+            f"Received: images of shape {tuple(shape)}"
+        )
 
 
 def _extract(model, data, batch_size):

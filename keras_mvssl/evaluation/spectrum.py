@@ -9,6 +9,9 @@ import numbers
 
 import numpy as np
 
+from keras_mvssl._internal.checks import as_array
+from keras_mvssl._internal.pixels import host_array
+
 # First and last rank between which Ghosh et al. (2024) fit alpha.
 AUTHORS_RANKS = (4, 100)
 
@@ -188,7 +191,7 @@ def participation_ratio(features: np.ndarray) -> float:
 
 
 def _as_matrix(features):
-    features = np.asarray(features)
+    features = as_array(host_array(features, "features"), "features")
     if features.ndim < 2 or len(features.reshape(-1, features.shape[-1])) < 2:
         raise ValueError(
             "`features` must be (N, F) with at least two rows. "

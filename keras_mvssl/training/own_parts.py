@@ -52,9 +52,8 @@ class OwnParts:
         Raises:
             ValueError: For a part of another type, or a setting that does not apply.
         """
-        if not (
-            self.encoder is None or _is_model(self.encoder) or _makes(self.encoder)
-        ):
+        encoder, engine = self.encoder, self.views
+        if not (encoder is None or _is_model(encoder) or _makes(encoder)):
             raise ValueError(
                 "`encoder` must be a keras.Model, or a function of the image shape "
                 f"that makes one. Received: encoder={self.encoder!r}"
@@ -145,28 +144,35 @@ class OwnParts:
         """List the names of the parts that are given and that settings stand for."""
         return [name for name in REPLACED if getattr(self, name) is not None]
 
-    def describe(self, recipe, parts) -> dict[str, Any]:
-        """Describe the given ones of the `Parts` of a run, for its `config.json`."""
+    def describe(self, recipe, parts=None) -> dict[str, Any]:
+        """Describe the given parts for `config.json`.
+
+        Args:
+            recipe: The `Recipe` of the run.
+            parts: The `Parts` of the run. Without them, what functions make, and the
+                data, are left out.
+        """
         found: dict[str, Any] = {}
-        encoder = parts.model.encoder
-        if self.encoder is not None:
+        encoder = parts.model.encoder if parts else self.encoder
+        engine = _engine(parts) if parts else self.views
+        if self.encoder is not None and _is_model(encoder):
             config = json.dumps(described(encoder), sort_keys=True)
             digest = hashlib.sha256(config.encode()).hexdigest()
             found["backbone"] = _name(encoder)
             found["own_encoder"] = {"name": _name(encoder), "config": digest}
-        if self.encoder is not None or recipe.init is not None:
-            found["initial_weights"] = checksum_of_weights(encoder)
         if self.loss is not None:
             found["loss"] = type(self.loss).__name__
             found["beta"] = getattr(self.loss, "beta", None)
             found["pairing"] = getattr(self.loss, "pairing", None)
             found["own_loss"] = described(self.loss)
-        if self.views is not None:
-            found["own_views"] = described(_engine(parts))
-        if self.data is not None:
-            found |= {"dataset": parts.splits.name, "own_data": True}
+        if self.views is not None and _is_engine(engine):
+            found["own_views"] = described(engine)
         if self.callbacks:
             found["own_callbacks"] = [type(x).__name__ for x in self.callbacks]
+        if parts and self.data is not None:
+            found |= {"dataset": parts.splits.name, "own_data": True}
+        if parts and (self.encoder is not None or recipe.init is not None):
+            found["initial_weights"] = checksum_of_weights(encoder)
         return found
 
     def not_compared(self, parts) -> list[str]:

@@ -58,7 +58,7 @@ def known_settings(recipe, own=NO_PARTS):
 
     Args:
         recipe: A `Recipe`.
-        own: The `OwnParts` of the run, whose settings are left out.
+        own: The `OwnParts` of the run, which stand for some of its settings.
     """
     known = {
         field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)
@@ -71,7 +71,8 @@ def known_settings(recipe, own=NO_PARTS):
         known = {k: v for k, v in known.items() if k not in REPLACED[part]}
     # Unless they are given, these depend on the data.
     free = ("augmentation", "steps_per_epoch", "dataset")
-    return {k: v for k, v in known.items() if k not in free or v is not None}
+    known = {k: v for k, v in known.items() if k not in free or v is not None}
+    return known | own.describe(recipe)
 
 
 def describe(recipe, parts, own=NO_PARTS):

@@ -154,8 +154,9 @@ def test_what_cannot_be_opened(root, load, make):
     make(root / "cat/x.png")
     with pytest.raises(ValueError, match=r"cannot be read.*cat/x.png"):
         load()
-    splits, _ = load(on_bad_image="skip")
+    splits, printed = load(on_bad_image="skip")
     assert labelled(splits) == 8 and "cat/x.png" in splits.bad_images[0]
+    assert "Left out: 1 file or folder that cannot be read (first " in printed
 
 
 def test_a_folder_that_may_not_be_read(root, load, monkeypatch):

@@ -9,6 +9,13 @@ from keras_mvssl import models
 from keras_mvssl.data import shapes
 
 
+@pytest.mark.parametrize("wrong", [dict(count=0), dict(count=2.5), dict(seed=-1)])
+def test_wrong_numbers_are_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"`{name}` must be an int of at least"):
+        shapes.draw(**dict(count=4) | wrong)
+
+
 def test_deterministic_and_balanced():
     images, labels = shapes.draw(200, seed=3)
     again, _ = shapes.draw(200, seed=3)

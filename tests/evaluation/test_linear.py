@@ -266,12 +266,27 @@ def test_bad_settings(settings, message):
         (lambda x, y: (x[:, 1:], y), "same features"),
         (lambda x, y: x, "pair"),
         (lambda x, y: (x, y + 0.5), "whole numbers"),
+        (lambda x, y: (x, y.astype(str)), "whole numbers. To turn names"),
+        (lambda x, y: (np.ma.array(x, mask=x > 1), y), "must have no masked values"),
+        (lambda x, y: (x * 1j, y), "Received: .*complex"),
+        (lambda x, y: (x.astype(str), y), "Received: .*U"),
+        (lambda x, y: ("my_images", y), "must hold arrays.*with str"),
+        (lambda x, y: ((x, y), y), "must hold arrays.*with tuple"),
     ],
 )
 def test_bad_data(change, message):
     train = clusters()
     with pytest.raises(ValueError, match=message):
         linear_probe(change(*train), train)
+
+
+def test_images_that_do_not_fit_are_refused(model, labelled):
+    images, labels = labelled
+    for wrong in (images[..., :1], images[:, :8], images[..., 0]):
+        with pytest.raises(ValueError, match="do not fit the encoder|one label for"):
+            extract_features(model.encoder, (wrong, labels))
+    with pytest.raises(ValueError, match="all 0 or 1.*Received: maximum=1"):
+        extract_features(model.encoder, (images // 255 + images % 2, labels))
 
 
 @pytest.mark.parametrize("batch_size", [16, 7, 64])

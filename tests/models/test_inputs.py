@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import helpers
+import keras_mvssl as mv
 from keras_mvssl import _backend
 from keras_mvssl._internal.pixels import PixelWatch
 from keras_mvssl.models.watched import watched
@@ -188,6 +189,20 @@ def test_masked_values_are_refused(model):
     views = np.ma.masked_greater(some_views(), 254)
     with pytest.raises(ValueError, match="no masked values.*Received: x with"):
         model.fit(views, verbose=0)
+
+
+def test_a_refused_fit_leaves_a_model_that_trains(model):
+    model = mv.MultiViewModel(
+        model.encoder,
+        model.projector,
+        mv.views.RandomViews(mv.views.Augmentation(size=12), views=2),
+    )
+    model.compile(optimizer="adam")
+    images = np.full((16, 12, 12, 3), 9, "uint8")
+    with pytest.raises(ValueError, match="RGB"):
+        model.fit(images[..., :1], batch_size=8, verbose=0)
+    model.fit(images, batch_size=8, verbose=0)
+    assert int(model.optimizer.iterations) == 2
 
 
 def test_an_error_leaves_the_weights_of_the_last_step(model):
