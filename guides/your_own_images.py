@@ -289,9 +289,42 @@ np.save("frames.npy", drawn)
 model.fit(Frames("frames.npy", batch_size=32), epochs=2, verbose=2)
 
 """
+## All in one call
+
+`training.run` does the whole job of a recipe: it trains, probes, saves, writes the report, goes on
+where it was stopped, and gives the same weights on one device and on several. Any part may be an
+object of your own in place of a name: the encoder (a model, of which a copy is trained, or a
+function of the shape of a view that makes one), the loss, the views, callbacks, and the data (an
+array, or `Splits` with labels for the probes).
+"""
+
+results = mv.training.run(
+    mv.training.Recipe(epochs=1, batch_size=32, projector_dim=32),
+    "own_run",
+    encoder=my_encoder,
+    loss=SpectralContrastive(),
+    views=mv.views.RandomViews(augmentation, views=4),
+    callbacks=[keras.callbacks.TerminateOnNaN()],
+    data=splits.pretrain,
+)
+print(results["loss"], results["views_seen"])
+
+"""
+The same call goes on with a run that was stopped. Parts that are not those of the run are refused
+by name; what cannot be compared, such as the code of a lambda, is printed. On several devices, give
+functions rather than models: TensorFlow and JAX must know the devices before anything is built.
+With `devices` above 1, PyTorch starts the script once for each device.
+
+`Recipe.from_config("own_run")` returns the recipe of a run. A new run begins with the weights of a
+saved model that fits by `Recipe(init="own_run/encoder.keras")`, or by `--init` in a recipe. A run
+that has ended is trained for more epochs by the same call with a larger `epochs`, if its learning
+rate stays (`schedule="constant"`): it ends with the weights of a run of so many epochs from the
+start. By default the learning rate decays to 0 by the last epoch, and such a run is not made
+longer: begin a new one with `init`, whose rate warms up and decays again.
+
 Recipes take your own data as well: save the images as `x_train` (and, if you have them, `y_train`,
-`x_test` and `y_test`) in an `.npz` file, and give `Recipe(dataset="npz:PATH")` to
-`keras_mvssl.training.run`.
+`x_test` and `y_test`) in an `.npz` file, and give it by `Recipe(dataset="npz:PATH")`.
+`--augmentation=crop_area=0.3:1,hue=0.1` replaces parts of a recipe's augmentation.
 
 If you have few labels, continue with [Transfer and fine-tuning](transfer_and_fine_tuning.md).
 """

@@ -6,9 +6,11 @@ from keras_mvssl.report import page
 
 def results(runs):
     """Return a table of accuracies, views seen and speed."""
+    given = any(run.config.get("initial_weights") for run in runs)
+    start = "before training" if given else "random weights"
     columns = {
         "pixels": lambda run: page.percent(_probe(run, "pixels")),
-        "random weights": lambda run: page.percent(_probe(run, "random_init")),
+        start: lambda run: page.percent(_probe(run, "random_init")),
         "pretrained": lambda run: page.percent(_probe(run, "final")),
         "on 16 views": lambda run: page.percent(_probe(run, "final_16_views")),
         "20 neighbours": lambda run: page.percent(run.diagnostics.get("knn_20")),

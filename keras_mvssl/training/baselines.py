@@ -22,6 +22,13 @@ PROBES = {
 MAX_PIXELS = 32
 
 
+def names_of_probes(config):
+    """Return the names of the probes of a run, by the content of its `config.json`."""
+    if config.get("initial_weights"):
+        return PROBES | {"random_init": "before training"}
+    return PROBES
+
+
 class Baselines:
     """The baseline probes of a run, measured once and kept in the folder of the run.
 
@@ -42,6 +49,7 @@ class Baselines:
         if "initial_weights" in config:  # They were given, not drawn by the seed.
             key |= {x: config.get(x) for x in ("own_encoder", "initial_weights")}
         self.key = json.loads(files.json_text(key))
+        self._names = names_of_probes(config)
 
     def find(self):
         """Return kept accuracies of the same settings, `{name: accuracy}`."""
@@ -67,14 +75,14 @@ class Baselines:
             labels.
         """
         found = self.find()
-        return distribution.once(lambda: _measure(encoder, splits, found))
+        return distribution.once(lambda: _measure(encoder, splits, found, self._names))
 
 
 def _is_share(value):
     return isinstance(value, numbers.Real) and 0 <= value <= 1
 
 
-def _measure(encoder, splits, known):
+def _measure(encoder, splits, known, labels):
     names = ("pixels", "random_init")
     if splits.train is None:
         print("There are no labels, so there are no probes.")
@@ -84,7 +92,7 @@ def _measure(encoder, splits, known):
     for name, encoder in zip(names, encoders):
         if name in accuracies:
             continue
-        print(f"Linear probe on {PROBES[name]}", end=": ", flush=True)
+        print(f"Linear probe on {labels[name]}", end=": ", flush=True)
         train, test = (
             evaluation.extract_features(encoder, part)
             for part in (splits.train, splits.test)

@@ -26,7 +26,7 @@ def collect(config, model, watchers, probe, clock):
         config: Content of its `config.json`.
         model: The trained model.
         watchers: The `Watchers` of the run.
-        probe: Accuracies of its probes, by the names in `PROBES`.
+        probe: Accuracies of its probes, by the names in `baselines.PROBES`.
         clock: The `Clock` of the run.
     """
     throughput, last = watchers.throughput, watchers.metrics.rows[-1]
@@ -85,16 +85,16 @@ def list_bad_images(splits, output):
     return len(set(found))
 
 
-def summarize(results, output):
-    """Print the results of a run."""
+def summarize(results, output, names=PROBES):
+    """Print the results of a run, with the names of its probes."""
     if results["probe"]["final"] is not None:
         print("Linear probe, accuracy on the test images:")
-        for key, name in PROBES.items():
+        for key, name in names.items():
             print(f"  {name:16}{results['probe'][key]:7.1%}")
         if results["probe"]["final"] <= results["probe"]["random_init"]:
             print(
-                "The encoder is no better than random weights: train for longer, or "
-                "look at the views."
+                f"The encoder is no better than {names['random_init']}: train for "
+                "longer, or look at the views."
             )
     print(
         f"{results['views_seen']:,} views in {results['seconds']:.0f} s of training "

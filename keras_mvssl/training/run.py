@@ -24,6 +24,7 @@ from keras_mvssl.training import results
 from keras_mvssl.training import whole
 from keras_mvssl.training.baselines import FILE
 from keras_mvssl.training.baselines import Baselines
+from keras_mvssl.training.baselines import names_of_probes
 from keras_mvssl.training.build import Parts
 from keras_mvssl.training.build import build
 from keras_mvssl.training.clock import Clock
@@ -229,7 +230,7 @@ def finish(run):
         report.write([output], path)
     with files.warn_on_error(output / whole.FILE):
         whole.write_checksums(output)
-    results.summarize(found, output)
+    results.summarize(found, output, names_of_probes(run.config))
     return found
 
 

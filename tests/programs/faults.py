@@ -855,7 +855,7 @@ FAULTS = {
             "        if not isinstance(error, ValueError):\n            raise error\n",
             "",
             "tests/data/test_images.py::"
-            "test_an_error_that_may_pass_drops_no_image[decoding]",
+            "test_an_error_that_may_pass_drops_no_image[folders]",
         ),
         Fault(
             "keras_mvssl/callbacks/probe.py",
