@@ -16,10 +16,11 @@ def start(arguments):
         recipe, table = file.choices["ours"]
         views = ", ".join(map(str, sorted(table)))
         print(
-            f"{name}: {recipe.backbone}, projector of {recipe.projector_dim} features, "
-            f"{recipe.epochs} epochs; settings for {views} views"
+            f"{name}: {recipe.backbone}, projector of {recipe.projector_dim}, "
+            f"{recipe.epochs} epochs, for {views} views"
         )
         if "authors" in file.choices:
             print("  --settings=authors: those of the paper's authors")
-        text = " ".join(file.measured)
-        print(textwrap.fill(text, 78, initial_indent="  ", subsequent_indent="  "))
+        text = " ".join(file.measured).replace(" %", "\xa0%")  # on one line
+        lines = textwrap.wrap(text, 76)
+        print(*(f"  {line}".replace("\xa0", " ") for line in lines), sep="\n")

@@ -2,12 +2,12 @@
 
 import dataclasses
 import difflib
-import os
 import pathlib
 from typing import Any
 
 from keras_mvssl import _backend
 from keras_mvssl import distribution
+from keras_mvssl.command import loading
 from keras_mvssl.command import quick_look
 from keras_mvssl.command import recipe_files
 from keras_mvssl.command.choices import Choices
@@ -104,7 +104,7 @@ def _of_run(arguments, file):
     if file is not None:
         dataset = file.choices["ours"][0].dataset
     elif arguments.data is not None:
-        dataset = _dataset(arguments.data)
+        dataset = loading.dataset(arguments.data)
     return {arguments.settings: (dataclasses.replace(recipe, dataset=dataset), {})}
 
 
@@ -116,7 +116,7 @@ def _no_recipe(name):
 
 def _for_data(data: str, given: dict[str, Any]) -> Recipe:
     """Return a recipe for data of which nothing is known, by a quick look."""
-    dataset = _dataset(data)
+    dataset = loading.dataset(data)
     # Before anything is computed: backends must not have started, and of processes
     # that are started here, each looks for itself.
     distribution.data_parallel(given.get("devices"))
@@ -131,19 +131,3 @@ def _for_data(data: str, given: dict[str, Any]) -> Recipe:
         print("Chosen by a quick look; flags that are given win:")
         print(*choices.lines(), sep="\n", flush=True)
     return Recipe(**{"dataset": dataset, **choices.settings})
-
-
-def _dataset(data):
-    """Return the name of data for `data.load`."""
-    if data.startswith(("folder:", "npz:")):
-        return data
-    path = os.path.expanduser(data)
-    if os.path.isdir(path):
-        return f"folder:{data}"
-    if os.path.isfile(path) and data.lower().endswith(".npz"):
-        return f"npz:{data}"
-    if os.path.isfile(path):
-        raise UsageError(f"DATA is a folder or an npz file. Received: {data}")
-    if os.sep in data or data.lower().endswith(".npz"):
-        raise UsageError(f"No such folder or file. Received: {data}")
-    return data

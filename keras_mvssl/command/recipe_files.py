@@ -28,8 +28,8 @@ class RecipeFile:
     @property
     def measured(self) -> list[str]:
         """The sentences on what was measured, or what was not yet run."""
-        text = " ".join(self.text.split())
-        sentences = re.split(r"(?<=\.) (?=[A-Z`])", text)
+        paragraphs = [" ".join(text.split()) for text in self.text.split("\n\n")]
+        sentences = [x for text in paragraphs for x in re.split(r"(?<=\.) ", text)]
         return [x for x in sentences if re.search(r"\d %|not yet run|depend on", x)]
 
 

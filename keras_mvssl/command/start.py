@@ -3,6 +3,8 @@
 import sys
 
 from keras_mvssl.callbacks import DivergenceError
+from keras_mvssl.command import embed
+from keras_mvssl.command import evaluate
 from keras_mvssl.command import list_recipes
 from keras_mvssl.command import pretrain
 from keras_mvssl.command import write_report
@@ -16,6 +18,8 @@ PROGRAM = "keras-mvssl"
 # Modules with a function `add` for the flags, and `start` for the work.
 COMMANDS = {
     "pretrain": pretrain,
+    "evaluate": evaluate,
+    "embed": embed,
     "report": write_report,
     "recipes": list_recipes,
 }

@@ -24,6 +24,11 @@ from keras_mvssl.command import start
         ("pretrain shapes --settings=authors", "no settings of the authors"),
         ("pretrain shapes --flagfile=none", "Received: --flagfile=none"),
         ("report", "WORKDIR"),
+        ("evaluate no.keras shapes", "Received: ENCODER=no.keras"),
+        ("embed . shapes", "required: --out"),
+        ("embed . shapes --out=x.txt", "Received: --out=x.txt"),
+        ("embed . shapes --out=no/x.csv", "Received: --out=no/x.csv"),
+        ("evaluate . shapes --out=no/x.json", "Received: --out=no/x.json"),
     ],
 )
 def test_usage_errors_are_one_line(arguments, message, capsys, tmp_path, monkeypatch):
@@ -72,7 +77,7 @@ def test_a_flagfile(tmp_path):
 def test_recipes_are_listed_with_what_was_measured(capsys):
     assert command.main(["recipes"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "settings for 2, 4, 8 views" in out and "The run reaches 80.5 %" in out
+    assert "4 epochs, for 2, 4, 8 views" in out and "The run reaches 80.5 %" in out
     assert out.count("not yet run") >= 3
     for name in recipe_files.NAMES:
         assert f"{name}: " in out and recipe_files.read(name).measured
