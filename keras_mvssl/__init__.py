@@ -36,6 +36,7 @@ from keras_mvssl.models import MultiViewModel
 __all__ = [
     "MultiViewModel",
     "callbacks",
+    "command",
     "data",
     "distribution",
     "evaluation",
@@ -53,7 +54,7 @@ stream_version = STREAM_VERSION
 
 
 def __getattr__(name):
-    # `report` and `training` import matplotlib, which not every program needs.
-    if name in ("report", "training"):
+    # They import matplotlib, which not every program needs.
+    if name in ("command", "report", "training"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

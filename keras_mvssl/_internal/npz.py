@@ -48,6 +48,23 @@ def read_npz(path, most=MAX_BYTES, names=None):
     return found, sorted(set(members) - set(names))
 
 
+def shapes_in(path):
+    """Return the shapes of the arrays of a file by their names; only headers are read.
+
+    Raises:
+        ValueError: For a file that cannot be read.
+        OSError: For a failure of the system, which may pass.
+    """
+    with _told(path):
+        if not is_file(path):  # To read a pipe would wait forever.
+            raise FileNotFoundError("no such file")
+        with zipfile.ZipFile(path) as file:
+            return {
+                member.filename.removesuffix(".npy"): _header(file, member)[0]
+                for member in file.infolist()
+            }
+
+
 def _check(file, members, most):
     """Raise ValueError for arrays that take too much, by their headers."""
     size = sum(member.file_size for member in members)
@@ -60,16 +77,21 @@ def _check(file, members, most):
         # A few bytes of the other kinds of compression can unpack to very many.
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{member.filename} is compressed in another way")
-        with file.open(member) as stream:
-            version = np.lib.format.read_magic(stream)
-            if version not in _HEADERS:
-                raise ValueError(f"{member.filename} has version {version}")
-            shape, _, dtype = _HEADERS[version](stream)
+        shape, dtype = _header(file, member)
         if dtype.hasobject:
             raise ValueError(f"{member.filename} holds objects (allow_pickle=False)")
         # Memory is taken by what the header says, before anything is read.
         if math.prod(shape) * dtype.itemsize > member.file_size:
             raise ValueError(f"{member.filename} is shorter than it says")
+
+
+def _header(file, member):
+    with file.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version not in _HEADERS:
+            raise ValueError(f"{member.filename} has version {version}")
+        shape, _, dtype = _HEADERS[version](stream)
+    return shape, dtype
 
 
 @contextlib.contextmanager

@@ -80,35 +80,80 @@ def main(
     names = [name for group in groups.values() for name in group]
 
     def start(argv):
-        if argv[1:]:
-            raise app.UsageError(f"These are not flags: {argv[1:]}")
         values = {name: flags.FLAGS[name].value for name in names}
         workdir, resume = values.pop("workdir"), values.pop("resume")
-        chosen = values.pop("settings", "ours")
-        base, rows = choices[chosen]
+        settings = values.pop("settings", "ours")
         given = {name: value for name, value in values.items() if value is not None}
-        if "augmentation" in given and isinstance(base.augmentation, Augmentation):
-            given["augmentation"] = changed(base.augmentation, given["augmentation"])
-        new = dataclasses.replace(base, **given)
-        if chosen == "authors" and new.loss != base.loss:
-            raise app.UsageError(
-                "--settings=authors is for Barlow Twins; the weights of their other "
-                f"losses are not offered. Received: --loss={new.loss}"
-            )
-        new.check()
-        new = tuned(new, rows, keep=given)
-        kept_in = _backend.keep_compiled()
-        if kept_in:
-            print(f"JAX keeps what it compiles in {kept_in}, for the next start.")
-        run(new, workdir or _new_workdir(), resume)
+        try:
+            if argv[1:]:
+                raise ValueError(f"These are not flags: {argv[1:]}")
+            chosen = choose(choices, settings, given)
+        except ValueError as error:
+            if values["verbose"]:
+                raise
+            end_with_usage_error(error)
+        start_run(chosen, workdir or new_workdir(sys.argv[0]), resume)
 
     def parse(argv):
         if any(HELP_FLAG.fullmatch(argument) for argument in argv[1:]):
             print(help_text(sys.modules["__main__"].__doc__ or "", groups))
             sys.exit(0)
-        return app.parse_flags_with_usage(argv)
+        return parse_flags(argv)
 
     app.run(start, flags_parser=parse)
+
+
+def choose(
+    choices: Mapping[str, tuple[Recipe, ViewTable]],
+    settings: str,
+    given: Mapping[str, Any],
+) -> Recipe:
+    """Return a recipe with the settings that are given, and with those of its views.
+
+    Args:
+        choices: Recipes and their tables by the values of `--settings`.
+        settings: The value of `--settings`.
+        given: Settings of the command line, which win.
+
+    Raises:
+        ValueError: For settings that `Recipe.check` refuses, and for the authors' with
+            another loss.
+    """
+    base, table = choices[settings]
+    given = dict(given)
+    if "augmentation" in given and isinstance(base.augmentation, Augmentation):
+        given["augmentation"] = changed(base.augmentation, given["augmentation"])
+    new = dataclasses.replace(base, **given)
+    if settings == "authors" and new.loss != base.loss:
+        raise ValueError(
+            "--settings=authors is for Barlow Twins; the weights of their other "
+            f"losses are not offered. Received: --loss={new.loss}"
+        )
+    new.check()
+    return tuned(new, table, keep=given)
+
+
+def start_run(recipe: Recipe, workdir: str, resume: Resume) -> None:
+    """Run a recipe, and keep what JAX compiles for the next start."""
+    kept_in = _backend.keep_compiled()
+    if kept_in:
+        print(f"JAX keeps what it compiles in {kept_in}, for the next start.")
+    run(recipe, workdir, resume)
+
+
+def parse_flags(argv):
+    """Parse the flags of absl; a mistake is told in one line, with exit code 2."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        end_with_usage_error(error)
+
+
+def end_with_usage_error(error):
+    """Exit with code 2, and with a mistake of the command line in one line."""
+    script, text = pathlib.Path(sys.argv[0]).name, " ".join(str(error).split())
+    print(f"{script}: {text}", file=sys.stderr)
+    sys.exit(2)
 
 
 def define_flags(recipe, tuned_names=()):
@@ -192,6 +237,7 @@ class _FloatOrAuto(flags.ArgumentParser):
         return "float or 'auto'"
 
 
-def _new_workdir():
+def new_workdir(name: str) -> str:
+    """Return a new folder below `runs/` for a script or for data of this name."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return f"runs/{pathlib.Path(sys.argv[0]).stem}-{stamp}"
+    return f"runs/{pathlib.Path(name).resolve().stem}-{stamp}"

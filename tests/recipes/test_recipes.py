@@ -247,6 +247,6 @@ def test_settings_of_the_authors_are_chosen_by_a_flag(tmp_path):
     result = helpers.run_script("-c", SHOW_RECIPE, script, cwd=tmp_path)
     assert "backbone='resnet18'" in result.stdout and "pairing=None" in result.stdout
     other = helpers.run_script(script, "--settings=authors", "--loss=vicreg")
-    assert other.returncode == 1 and "Received: --loss=vicreg" in other.stderr
+    assert other.returncode == 2 and "Received: --loss=vicreg" in other.stderr
     shapes = helpers.run_script(helpers.ROOT / "recipes/shapes.py", "--settings=ours")
-    assert shapes.returncode == 1 and "settings" in shapes.stderr
+    assert shapes.returncode == 2 and "settings" in shapes.stderr

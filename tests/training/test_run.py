@@ -315,11 +315,16 @@ def test_command_line(tmp_path):
     recipe = helpers.ROOT / "recipes/shapes.py"
     result = helpers.run_script(recipe, "--viewz=2", cwd=tmp_path)
     assert (
-        result.returncode == 1 and "Unknown command line flag 'viewz'" in result.stderr
+        result.returncode == 2 and "Unknown command line flag 'viewz'" in result.stderr
     )
-    assert "Did you mean" in result.stderr and not list(tmp_path.iterdir())
+    assert "Did you mean" in result.stderr and result.stderr.count("\n") == 1
     result = helpers.run_script(recipe, "views=2", cwd=tmp_path)
-    assert result.returncode == 1 and "not flags:" in result.stderr
+    assert result.returncode == 2 and "not flags:" in result.stderr
+    result = helpers.run_script(recipe, "--views=1", cwd=tmp_path)
+    assert result.returncode == 2 and result.stderr.endswith("Received: views=1\n")
+    assert result.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
+    result = helpers.run_script(recipe, "--views=1", "--verbose", cwd=tmp_path)
+    assert result.returncode == 1 and "Traceback" in result.stderr
     result = helpers.run_script(recipe, "--help")
     assert result.returncode == 0 and "\ndata:\n  --data_dir=<" in result.stdout
     assert result.stdout.count("auto|never|must") == 1

@@ -59,7 +59,7 @@ def groups(monkeypatch):
     """The flags of a recipe, in a registry of their own."""
     own = flags.FlagValues()
     monkeypatch.setattr(flags, "FLAGS", own)
-    for name in ("", "_string", "_enum", "_integer", "_float"):
+    for name in ("", "_string", "_enum", "_integer", "_float", "_bool"):
         define = functools.partial(getattr(flags, f"DEFINE{name}"), flag_values=own)
         monkeypatch.setattr(flags, f"DEFINE{name}", define)
     return command_line.define_flags(RECIPE, {"beta"})

@@ -1,0 +1,84 @@
+"""The command: usage errors, help, exit codes."""
+
+import pytest
+
+from keras_mvssl import command
+from keras_mvssl.command import list_recipes
+from keras_mvssl.command import recipe_files
+from keras_mvssl.command import start
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("", "a command is missing"),
+        ("pretrian data", "did you mean pretrain?"),
+        ("pretrain", "DATA is missing"),
+        ("pretrain data --bacth_size=3", "--bacth_size; did you mean --batch_size?"),
+        ("pretrain data --views=two", "--views: invalid int value: 'two'"),
+        ("pretrain data --augment=gpu", "invalid choice: 'gpu'"),
+        ("pretrain data --views=1", "at least 2. Received: views=1"),
+        ("pretrain no/such", "Received: no/such"),
+        ("pretrain a b", "more arguments than expected: b"),
+        ("pretrain --recipe=cifr10", "did you mean cifar10?"),
+        ("pretrain shapes --settings=authors", "no settings of the authors"),
+        ("pretrain shapes --flagfile=none", "Received: --flagfile=none"),
+        ("report", "WORKDIR"),
+        ("evaluate no.keras shapes", "Received: ENCODER=no.keras"),
+        ("embed . shapes", "required: --out"),
+        ("embed . shapes --out=x.txt", "Received: --out=x.txt"),
+        ("embed . shapes --out=no/x.csv", "Received: --out=no/x.csv"),
+        ("evaluate . shapes --out=no/x.json", "Received: --out=no/x.json"),
+    ],
+)
+def test_usage_errors_are_one_line(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command.main(arguments.split()) == 2
+    out, errors = capsys.readouterr()
+    assert message in errors and errors.count("\n") == 1 and not out
+    assert not list(tmp_path.iterdir())
+
+
+def test_errors_of_the_package(tmp_path, capsys):
+    arguments = ["report", str(tmp_path)]
+    assert command.main(arguments) == 1
+    assert capsys.readouterr().err.endswith(f"Received: workdir={tmp_path}\n")
+    with pytest.raises(ValueError, match="Received: workdir="):
+        command.main([*arguments, "--verbose"])
+
+
+@pytest.mark.parametrize("name", ["", *start.COMMANDS])
+def test_help_is_short(name, capsys):
+    for flag in ("--help", "-h", "--helpfull"):
+        with pytest.raises(SystemExit) as end:
+            command.main([*filter(None, [name]), flag])
+        lines = capsys.readouterr().out.splitlines()
+        assert not end.value.code and max(map(len, lines)) <= 80
+        if flag != "--helpfull":
+            assert len(lines) <= 60
+    if name == "pretrain":
+        assert [x for x in lines if x.endswith(":") and x[0] != " "] == [
+            *("data:", "views:", "model:", "loss:", "optimisation:", "watching:"),
+            *("where:", "help:"),
+        ]
+        assert any("biases and batch normalisation" in line for line in lines)
+
+
+def test_a_flagfile(tmp_path):
+    path = tmp_path / "flags"
+    path.write_text("# of a search\n--views=8\n\n--beta=auto\n--verbose\n")
+    argv = ["pretrain", "shapes", "--views=2", f"--flagfile={path}", "--beta=3"]
+    values = start.parse(argv)
+    assert (values.views, values.beta, values.verbose) == (8, 3.0, True)
+    path.write_text(f"--flagfile={path}\n")
+    assert command.main(argv) == 2
+
+
+def test_recipes_are_listed_with_what_was_measured(capsys):
+    assert command.main(["recipes"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "4 epochs, for 2, 4, 8 views" in out and "The run reaches 80.5 %" in out
+    assert out.count("not yet run") >= 3
+    for name in recipe_files.NAMES:
+        assert f"{name}: " in out and recipe_files.read(name).measured
+    assert list_recipes.start(None) is None
