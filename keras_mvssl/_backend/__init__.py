@@ -10,6 +10,7 @@ from keras_mvssl._backend.device import has_accelerator
 from keras_mvssl._backend.device import processor_name
 from keras_mvssl._backend.device import tensorflow_for_data
 from keras_mvssl._backend.device import versions
+from keras_mvssl._backend.frozen_state import refuse_frozen_state
 from keras_mvssl._backend.memory import keep_freed_memory
 from keras_mvssl._backend.memory import peak_memory
 from keras_mvssl._backend.normalization import fuse_batch_normalization
@@ -38,6 +39,7 @@ __all__ = [
     "processor_name",
     "random_state",
     "refuse_foreign_graph",
+    "refuse_frozen_state",
     "require_rows",
     "seed_generators",
     "set_random_state",

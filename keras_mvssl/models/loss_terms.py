@@ -1,6 +1,7 @@
 """Means over an epoch of the terms of a loss, for the logs."""
 
 import keras
+from keras import ops
 
 
 class LossTerms:
@@ -16,8 +17,14 @@ class LossTerms:
     def __init__(self, names):
         self.means = {name: keras.metrics.Mean(name=name) for name in names}
 
-    def update(self, terms, images):
-        """Add the terms of a batch, `{name: scalar}`, weighted by its `images`."""
+    def update(self, loss, projections):
+        """Add the terms of a loss for the projections of a batch `(B, V, D)`."""
+        if not self.means:
+            return
+        # The loss has computed the same terms: compilers merge the two.
+        terms = loss.terms(ops.stop_gradient(projections))
+        terms = loss.per_feature(terms, projections.shape[-1])
+        images = ops.shape(projections)[0]
         # Keras weights the loss by the number of images of a batch as well.
         for name, mean in self.means.items():
             mean.update_state(terms[name], sample_weight=images)

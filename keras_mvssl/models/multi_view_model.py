@@ -10,11 +10,8 @@ from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl.losses import BarlowTwins
 from keras_mvssl.losses.multi_view_loss import refuse_weights
-from keras_mvssl.models.inputs import check_views_layer
-from keras_mvssl.models.inputs import checked_batch
-from keras_mvssl.models.inputs import checked_input
-from keras_mvssl.models.inputs import checked_validation
-from keras_mvssl.models.inputs import output_size
+from keras_mvssl.models import inputs
+from keras_mvssl.models import loss_step
 from keras_mvssl.models.loss_terms import LossTerms
 from keras_mvssl.models.loss_terms import refuse_targets
 from keras_mvssl.models.watched import watched
@@ -81,6 +78,8 @@ class MultiViewModel(keras.Model):
     Reference: Ghosh et al. (2024), Section 3.
     """
 
+    loss_step = None  # A weight, where the loss declares `step`.
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -91,15 +90,15 @@ class MultiViewModel(keras.Model):
     ):
         # Without autocast, pixels reach `views` unchanged. The encoder casts them.
         super().__init__(name=name, autocast=False, **kwargs)
-        features = output_size(encoder, "encoder", rank=4)
-        output_size(projector, "projector", rank=2)
+        features = inputs.output_size(encoder, "encoder", rank=4)
+        inputs.output_size(projector, "projector", rank=2)
         if projector.input_shape[-1] != features:
             raise ValueError(
                 f"`projector` must take the {features} features of the encoder. "
                 f"Received: projector.input_shape={projector.input_shape}"
             )
         if views is not None:
-            check_views_layer(views, encoder)
+            inputs.check_views_layer(views, encoder)
         self.encoder = encoder
         self.projector = projector
         self.views = views
@@ -117,7 +116,7 @@ class MultiViewModel(keras.Model):
 
     def __call__(self, x, *args, **kwargs):
         if isinstance(x, np.ndarray):
-            x = checked_batch(x, "x")
+            x = inputs.checked_batch(x, "x")
         return super().__call__(x, *args, **kwargs)
 
     def call(self, x, training=None):
@@ -147,15 +146,20 @@ class MultiViewModel(keras.Model):
             loss: A loss on projections `(B, V, D)` that ignores its `y_true`. Defaults
                 to `BarlowTwins()`. If the loss has `term_names`, `terms` and
                 `per_feature`, as those of `keras_mvssl.losses` have, the logs show its
-                terms per feature.
+                terms per feature. A loss that declares `step = 0`, in its class or in
+                `__init__`, finds there, in each call, the number of training steps
+                before, an int32 scalar, for `losses.random_normal`; in evaluation,
+                2**30. The model counts, in a weight that is saved.
             **kwargs: The other arguments of `keras.Model.compile`, except metrics.
 
         Raises:
-            ValueError: For losses of Keras, and for metrics: both need targets.
+            ValueError: For losses of Keras, and for metrics: both need targets. On JAX,
+                for a loss with a `SeedGenerator` or variables, which would not change.
         """
         distribution.refuse_keras_distribution()
         loss = BarlowTwins() if loss is None else loss
         refuse_targets(loss, kwargs)
+        loss_step.prepare(self, loss)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         distribution.synchronize(self)
         _backend.fuse_batch_normalization(self)
@@ -174,14 +178,11 @@ class MultiViewModel(keras.Model):
             # `y_pred` comes from one clean view, and the loss needs at least two views.
             y_pred = self._project(self.views(x, step=EVALUATION_STEP), training)
         y_pred = distribution.gather(y_pred)
-        # There are no targets: the projections stand in for the unused `y`.
-        loss = super().compute_loss(x=x, y=y_pred, y_pred=y_pred, training=training)
-        loss = distribution.share_of_loss(loss, self.loss, y_pred)
-        if self._terms.means:
-            # The loss has computed the same terms: compilers merge the two.
-            terms = self.loss.terms(ops.stop_gradient(y_pred))
-            terms = self.loss.per_feature(terms, y_pred.shape[-1])
-            self._terms.update(terms, ops.shape(y_pred)[0])
+        with loss_step.told(self, None if training else EVALUATION_STEP):
+            # There are no targets: the projections stand in for the unused `y`.
+            loss = super().compute_loss(x=x, y=y_pred, y_pred=y_pred, training=training)
+            loss = distribution.share_of_loss(loss, self.loss, y_pred)
+            self._terms.update(self.loss, y_pred)
         return loss
 
     @property
@@ -226,10 +227,10 @@ class MultiViewModel(keras.Model):
         for name in ("sample_weight", "class_weight"):
             refuse_weights(name, kwargs.get(name))
         split = kwargs.get("validation_split", 0)
-        x = checked_input(x, "x", kwargs, "steps_per_epoch", batch_size, split)
+        x = inputs.checked_input(x, "x", kwargs, "steps_per_epoch", batch_size, split)
         if not hasattr(x, "shape") and getattr(x, "num_batches", None) is None:
             kwargs.setdefault("shuffle", False)  # Data sets shuffle themselves.
-        held_out = checked_validation(kwargs, batch_size)
+        held_out = inputs.checked_validation(kwargs, batch_size)
         distribution.copy_from_first_process(self)
         _backend.lay_out_filters(self)
         with (
@@ -252,7 +253,7 @@ class MultiViewModel(keras.Model):
         """Compute the loss and its terms for input as in `fit`."""
         if kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked that data.
             return super().evaluate(x, y, batch_size, verbose, **kwargs)
-        x = checked_input(x, "x", kwargs, "steps", batch_size)
+        x = inputs.checked_input(x, "x", kwargs, "steps", batch_size)
         with watched((x, "x")) as (x,), _backend.state_kept_on_error(self):
             return super().evaluate(x, y, batch_size, verbose, **kwargs)
 
@@ -262,7 +263,7 @@ class MultiViewModel(keras.Model):
         Returns:
             Projections `(N, V, D)` of views, `(N, 1, D)` of images.
         """
-        x = checked_input(x, "x", kwargs, "steps", batch_size, for_loss=False)
+        x = inputs.checked_input(x, "x", kwargs, "steps", batch_size, for_loss=False)
         with (
             watched((x, "x"), for_loss=False) as (x,),
             _backend.state_kept_on_error(self),
@@ -271,15 +272,15 @@ class MultiViewModel(keras.Model):
 
     def train_on_batch(self, x, *args, **kwargs):
         """Train on one batch of views or images, like `keras.Model.train_on_batch`."""
-        return super().train_on_batch(checked_batch(x, "x"), *args, **kwargs)
+        return super().train_on_batch(inputs.checked_batch(x, "x"), *args, **kwargs)
 
     def test_on_batch(self, x, *args, **kwargs):
         """Compute the loss of one batch, like `keras.Model.test_on_batch`."""
-        return super().test_on_batch(checked_batch(x, "x"), *args, **kwargs)
+        return super().test_on_batch(inputs.checked_batch(x, "x"), *args, **kwargs)
 
     def predict_on_batch(self, x):
         """Compute the projections of one batch, like `keras.Model.predict_on_batch`."""
-        return super().predict_on_batch(checked_batch(x, "x"))
+        return super().predict_on_batch(inputs.checked_batch(x, "x"))
 
     def get_config(self):
         return {

@@ -70,7 +70,7 @@ LIMITS = {
 
 
 def check_equal(one, several):
-    assert set(several) == set(one) and len(one) == 8
+    assert set(several) == set(one) and len(one) == 9
     for case, found in several.items():
         for name, difference in differences(one[case], found).items():
             assert difference < LIMITS[name], (case, name, difference)

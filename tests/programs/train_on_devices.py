@@ -14,6 +14,7 @@ import numpy as np
 
 import helpers
 import keras_mvssl as mv
+from programs.own_losses import Drawn
 
 # The mean view is compared in the space of features, all pairs in that of samples.
 BATCH, VIEWS, DIM, SIZE = 64, 4, 48, 12
@@ -42,6 +43,7 @@ LOSSES = {
     "reformulated": mv.losses.ReformulatedSSL(),
     "own": Agreement(),
     "own sum": Spread(reduction="sum"),
+    "own drawn": Drawn(),
 }
 
 
@@ -107,6 +109,8 @@ def train(loss, engine, lars):
     helpers.set_numbered_weights(model)
     if on_device:
         layer.step.assign(0)
+    if model.loss_step is not None:
+        model.loss_step.assign(0)
     model.optimizer.learning_rate = 1e-3
     model.fit(make_stream(engine), steps_per_epoch=5, verbose=0)
     return {**found, "weights": helpers.weights_of(model)}
