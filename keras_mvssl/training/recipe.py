@@ -223,8 +223,7 @@ class Recipe:
         Raises:
             ValueError: For a file that is not the `config.json` of a run.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
-        recipe = cls(**settings_of(path, names))
+        recipe = cls(**settings_of(path, [x.name for x in dataclasses.fields(cls)]))
         recipe.check()
         return recipe
 
