@@ -15,12 +15,13 @@ folder of images:
 ```
 python3 -m venv .venv
 .venv/bin/pip install -c constraints.txt -e .
-.venv/bin/python recipes/folder.py --data_dir=my_images --image_size=64 --backbone=tiny --epochs=20
+.venv/bin/keras-mvssl pretrain my_images
 ```
 
-`my_images` is your folder. Without `--backbone=tiny` the encoder is a ResNet-18, which is meant for
-a GPU; without `--epochs` it trains for 100 epochs. `--augment=device` is faster where the images
-fit into memory.
+`my_images` is your folder. The command looks at the number and the sizes of the images and at the
+machine, and chooses the size of images, the network, views, batch and epochs; it prints each choice
+with its reason, and flags that are given win: `--epochs=20`. `recipes/folder.py`, a script to copy
+and change, does the same job with fixed settings.
 
 The folder may hold:
 
@@ -29,8 +30,7 @@ The folder may hold:
   each class for its test;
 - the folder `train` and, optionally, `test` and `unlabelled`.
 
-The names of these folders may be in upper or lower case. If the images have several sizes,
-`--image_size` is required. The run leaves `encoder.keras` and `report.html` in its folder below
+The names of these folders may be in upper or lower case. The run leaves `encoder.keras` and `report.html` in its folder below
 `runs/`. The report shows which images the encoder finds similar.
 
 Every file below the folder is read, refused, or told of. A file that cannot be read stops the run
