@@ -3,14 +3,22 @@
 import ast
 import collections
 import graphlib
+import os
 import pathlib
 import re
+import shutil
 import statistics
+import subprocess
+import sys
+import tomllib
+import zipfile
 
 import keras
+import pytest
 
 import helpers
 import keras_mvssl as mv
+from keras_mvssl.command import recipe_files
 
 PACKAGE = pathlib.Path(mv.__file__).parent
 FILES = {
@@ -179,3 +187,48 @@ def test_docstrings_name_their_subject():
     assert len(docstrings) > len(FILES)
     unclear = [text for text in docstrings if re.search(UNCLEAR_START, text)]
     assert len(unclear) <= 3, "\n".join(unclear)
+
+
+def test_all_recipes_are_in_the_wheel():
+    setup = tomllib.loads((helpers.ROOT / "pyproject.toml").read_text())
+    listed = {name.split(".")[-1] for name in setup["tool"]["setuptools"]["py-modules"]}
+    recipes = {path.stem for path in (helpers.ROOT / "recipes").glob("*.py")}
+    assert listed == recipes - {"evaluate"} == set(recipe_files.NAMES)
+
+
+# Runs the recipes of an unpacked wheel, beside which there is no clone.
+LIST_RECIPES = """
+import pathlib, keras_mvssl
+from keras_mvssl.command import recipe_files
+assert not (pathlib.Path(keras_mvssl.__file__).parents[1] / "recipes").exists()
+print(*(recipe_files.read(name).measured[0] for name in recipe_files.NAMES))
+"""
+
+
+@pytest.mark.once
+def test_a_wheel_brings_recipes_and_command(tmp_path):
+    for name in ("keras_mvssl", "recipes"):
+        ignored = shutil.ignore_patterns("__pycache__", "results")
+        shutil.copytree(helpers.ROOT / name, tmp_path / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(helpers.ROOT / name, tmp_path)
+    pip = sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"
+    options = "--no-build-isolation", "-w", tmp_path / "wheels", tmp_path
+    subprocess.run([*pip, *options], check=True, timeout=helpers.TIME_LIMIT)
+    (wheel,) = (tmp_path / "wheels").iterdir()
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path / "site")
+    names = {path.stem for path in (tmp_path / "site/keras_mvssl/recipes").iterdir()}
+    assert names == set(recipe_files.NAMES)
+    (entries,) = (tmp_path / "site").glob("*.dist-info/entry_points.txt")
+    assert "keras-mvssl = keras_mvssl.__main__:main" in entries.read_text()
+    site = {"PYTHONPATH": str(tmp_path / "site")}
+    result = subprocess.run(
+        [sys.executable, "-c", LIST_RECIPES],
+        env={**os.environ, **site},
+        cwd=tmp_path / "site",
+        capture_output=True,
+        text=True,
+        timeout=helpers.TIME_LIMIT,
+    )
+    assert "80.5 %" in result.stdout, result.stderr

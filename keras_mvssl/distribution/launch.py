@@ -73,11 +73,11 @@ def start(count):
     Signals are passed on to the processes, and one that has failed or was asked to stop
     ends the job.
     """
-    main = sys.modules["__main__"]
-    if getattr(main, "__file__", None) is None or main.__spec__ is not None:
+    command = _command(sys.modules["__main__"])
+    if command is None:
         raise ValueError(
-            "`data_parallel` can start only a script, `python FILE`, as several "
-            "processes. Start other programs with "
+            "`data_parallel` can start only a script, `python FILE`, or the command of "
+            "this package as several processes. Start other programs with "
             f"`torchrun --nproc_per_node={count}`. "
             f"Received: sys.argv[0]={sys.argv[0]!r}"
         )
@@ -88,9 +88,21 @@ def start(count):
         signals.on_signals(
             heard.append, repeat=True, names=(*signals.NAMES, "SIGQUIT")
         ),
-        _started(count, folder) as workers,
+        _started(command, count, folder) as workers,
     ):
         sys.exit(_wait_for(workers, heard, pathlib.Path(folder) / STOPPED))
+
+
+def _command(main):
+    """Return the arguments of Python that run this program again, or None."""
+    if getattr(main, "__file__", None) is None:
+        return None
+    if main.__spec__ is None:
+        return sys.argv
+    # `python -m` of another module may be a tool, such as pytest, that runs a function.
+    if main.__spec__.name == "keras_mvssl.__main__":
+        return ["-m", "keras_mvssl", *sys.argv[1:]]
+    return None
 
 
 def _wait_for(workers, heard, stopped):
@@ -138,7 +150,7 @@ def _message(codes, stopped):
 
 
 @contextlib.contextmanager
-def _started(count, folder):
+def _started(command, count, folder):
     """Start the processes of a job; kill those that are left if this process fails."""
     workers = []
     before_exec = None
@@ -150,7 +162,7 @@ def _started(count, folder):
         for rank in range(count):
             workers.append(
                 subprocess.Popen(
-                    [sys.executable, "-u", *sys.argv],
+                    [sys.executable, "-u", *command],
                     env={**os.environ, **_environment(rank, count, folder)},
                     # Ctrl-C in a terminal reaches a worker by the launcher alone.
                     start_new_session=True,
