@@ -37,6 +37,7 @@ REFERENCE = {
     "keras_mvssl.optimizers": (),
     "keras_mvssl.distribution": (),
     "keras_mvssl.training": (),
+    "keras_mvssl.command": (),
     "keras_mvssl.report": ("write",),
 }
 
