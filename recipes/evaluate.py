@@ -76,12 +76,13 @@ OF_THE_COMMAND = (
 
 def main(argv):
     """Run `keras-mvssl evaluate`, which does the same."""
+    if len(argv) != 2:
+        end("Name one saved encoder.")
     values = {name: flags.FLAGS[name].value for name in OF_THE_COMMAND}
     given = [f"--{x}={value}" for x, value in values.items() if value is not None]
     given = [x for x in given if x != "--paper_16=False"]
     given = [x.replace("--paper_16=True", "--paper_16") for x in given]
-    names = [*argv[1:2], flags.FLAGS.dataset, *argv[2:]]
-    sys.exit(mv.command.main(["evaluate", *names, *given]))
+    sys.exit(mv.command.main(["evaluate", argv[1], flags.FLAGS.dataset, *given]))
 
 
 def parse(argv):
@@ -89,8 +90,12 @@ def parse(argv):
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
-        print(f"evaluate.py: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        end(" ".join(str(error).split()))
+
+
+def end(message):
+    print(f"evaluate.py: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from keras_mvssl.data.image_files import list_folder
 from keras_mvssl.data.images import read_array
 from keras_mvssl.data.record import FolderRecord
 from keras_mvssl.data.splits import UNLABELLED_NAMES
+from keras_mvssl.evaluation.features import run_in_batches
 
 SUFFIXES = (".npz", ".csv")
 CHUNK_BYTES = 2**28  # of decoded images that are in memory at once
@@ -98,7 +99,7 @@ def _of_folder(encoder, arguments):
         numbers = np.arange(start, min(start + chunk, len(paths)))
         files = [paths[i] for i in numbers]
         images, numbers = read_array(files, numbers, shape, notes, MAX_PIXELS)
-        features.append(unlabelled_features(encoder, images, arguments.batch_size))
+        features.append(run_in_batches(encoder, images, arguments.batch_size))
         kept += numbers.tolist()
     notes.tell()
     return Embedded(

@@ -86,7 +86,8 @@ class Parser(argparse.ArgumentParser):
             f"[{action.metavar}]" if action.nargs == "?" else str(action.metavar)
             for action in self.positions
         )
-        lines = [f"usage: {self.prog} {names} [flags]".replace("  ", " ")]
+        usage = self.usage or f"{self.prog} {names} [flags]".replace("  ", " ")
+        lines = [f"usage: {usage}"]
         lines += [self.description or ""]
         groups = {"": self.positions, **self.groups}
         for group, actions in groups.items():

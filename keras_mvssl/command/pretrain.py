@@ -81,7 +81,7 @@ def _choices(arguments, given):
         if arguments.data not in (None, name):
             given.setdefault("data_dir", arguments.data)
     if arguments.workdir and (pathlib.Path(arguments.workdir) / "config.json").exists():
-        return _of_run(arguments, file)
+        return _of_run(arguments, file, given)
     if file is None and arguments.settings != "ours":
         raise UsageError("--settings=authors goes with a recipe")
     if file is not None:
@@ -96,10 +96,12 @@ def _choices(arguments, given):
     return {"ours": (_for_data(arguments.data, given), {})}
 
 
-def _of_run(arguments, file):
+def _of_run(arguments, file, given):
     """Return the recipe of the run in the workdir, for the data that are named."""
     recipe = Recipe.from_config(arguments.workdir)
-    print(f"Going on with the settings of {arguments.workdir}", flush=True)
+    distribution.data_parallel(given.get("devices", recipe.devices))
+    if distribution.is_chief():
+        print(f"The settings are those of {arguments.workdir}", flush=True)
     dataset = recipe.dataset
     if file is not None:
         dataset = file.choices["ours"][0].dataset

@@ -53,8 +53,8 @@ def parse(argv):
     Raises:
         UsageError: For arguments that are unknown, missing or of another type.
     """
-    top = Parser(PROGRAM, _overview())
-    subparsers = top.add_subparsers(dest="command", metavar="COMMAND")
+    top = Parser(PROGRAM, _overview(), usage=f"{PROGRAM} COMMAND [flags]")
+    subparsers = top.add_subparsers(dest="command", prog=PROGRAM)
     parsers = {name: subparsers.add_parser(name) for name in COMMANDS}
     for name, parser in parsers.items():
         parser.description = _summary(name)

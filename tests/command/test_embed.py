@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import helpers
 from keras_mvssl import command
 from keras_mvssl.evaluation import extract_features
 
@@ -76,3 +77,16 @@ def test_evaluate_skips_bad_images(encoder, folder, tmp_path):
     assert found["logistic"] > 0.9 and found["dataset"] == f"folder:{folder}"
     assert command.main([*arguments, "--on_bad_image=skip", "--labels=none"]) == 0
     assert "logistic" not in json.loads((tmp_path / "x.json").read_text())
+
+
+def test_usage_errors_of_the_script_are_one_line():
+    script = helpers.ROOT / "recipes/evaluate.py"
+    for arguments, message in [
+        (["x.keras"], "--dataset"),
+        (["x.keras", "--dataset=shapes", "--labels=all"], "--labels=all"),
+        (["x.keras", "--dataset=shapes"], "Received: ENCODER=x.keras"),
+        (["--dataset=shapes"], "Name one saved encoder"),
+    ]:
+        result = helpers.run_script(script, *arguments)
+        assert result.returncode == 2 and message in result.stderr
+        assert result.stderr.count("\n") == 1

@@ -1,11 +1,15 @@
 """The command: usage errors, help, exit codes."""
 
+import types
+
 import pytest
 
+import helpers
 from keras_mvssl import command
 from keras_mvssl.command import list_recipes
 from keras_mvssl.command import recipe_files
 from keras_mvssl.command import start
+from keras_mvssl.distribution import launch
 
 
 @pytest.mark.parametrize(
@@ -82,3 +86,45 @@ def test_recipes_are_listed_with_what_was_measured(capsys):
     for name in recipe_files.NAMES:
         assert f"{name}: " in out and recipe_files.read(name).measured
     assert list_recipes.start(None) is None
+
+
+# Runs a recipe that is told to stop, and never ends by itself.
+STOPPED = """
+import os, signal, time
+from keras_mvssl import command
+from keras_mvssl.training import command_line
+
+
+def run(*arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+
+command_line.run = run
+command.main(["pretrain", "shapes"])
+"""
+
+
+def test_a_command_that_is_stopped_ends_with_75(tmp_path):
+    assert helpers.run_script("-c", STOPPED, cwd=tmp_path).returncode == 75
+
+
+def test_as_a_module(tmp_path):
+    result = helpers.run_script("-m", "keras_mvssl", "reprot", cwd=tmp_path)
+    assert result.returncode == 2 and "did you mean report?" in result.stderr
+    assert helpers.run_script("-m", "keras_mvssl", "recipes").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "module, again",
+    [
+        ("keras_mvssl.__main__", ["-m", "keras_mvssl", "pretrain"]),
+        ("pytest.__main__", None),
+        (None, ["program", "pretrain"]),
+    ],
+)
+def test_what_several_processes_run_again(module, again, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["program", "pretrain"])
+    spec = module and types.SimpleNamespace(name=module)
+    main = types.SimpleNamespace(__file__="program", __spec__=spec)
+    assert launch._command(main) == again
