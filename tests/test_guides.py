@@ -92,6 +92,7 @@ def test_examples_of_extension_are_short():
         if isinstance(node, (ast.ClassDef, ast.FunctionDef))
     }
     assert set(lines) == {
+        "SpectralContrastiveOnSomeFeatures",
         "quarter_turns",
         "my_encoder",
         "SpectralContrastive",

@@ -40,7 +40,7 @@ class Choices:
         self._set("projector_dim", dim, f"for {backbone} on {device}")
         self._set("learning_rate", rate, f"for {backbone} on {device}")
         self._set("augment", "device", "views are made in the training step")
-        views = self._set("views", 4, "more views learn faster than 2")
+        views = self._set("views", 4, "the number of the recipes")
         self._choose_length(size, views)
 
     @property

@@ -32,6 +32,11 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         0, 1 for an error, or 2 for a mistake in the arguments. A process that was
         stopped by a signal, with what it has trained saved, ends with code 75.
+
+    Example:
+    ```python
+    keras_mvssl.command.main(["recipes"])
+    ```
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
