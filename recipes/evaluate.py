@@ -2,9 +2,9 @@
 
     python recipes/evaluate.py runs/shapes/encoder.keras --dataset=shapes
 
-The encoder may be any Keras model from images in [0, 255] to features. `--views=8` adds
-the paper's protocol: features averaged over 8 augmented views of an image. On two CPU
-cores, the encoder of `recipes/shapes.py` takes 20 seconds, with 8 views.
+The encoder may be any Keras model from images in [0, 255] to features. `--paper_16`
+adds the paper's protocol: features averaged over 16 views of an image. The command
+`keras-mvssl evaluate ENCODER DATA` does the same.
 """
 
 import os

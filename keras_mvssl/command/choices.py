@@ -11,6 +11,10 @@ LARGEST_ON_CPU = 64
 # that an accelerator trains on in all.
 VIEWS_ON_CPU, IMAGES_ON_ACCELERATOR = 160_000, 5_000_000
 STEPS = 30  # of an epoch, at least
+MOST_EPOCHS = 800
+# What goes with an encoder, as in the recipes: features of the projector, and the
+# learning rate.
+OF_BACKBONE = {"tiny": (128, 2e-3), "resnet18": (256, 3e-3), "resnet50": (256, 3e-3)}
 ONE_CHANNEL = "saturation=0,hue=0,grayscale=0"
 
 
@@ -36,10 +40,11 @@ class Choices:
         if backbone != "tiny":
             stem = "cifar" if size <= 64 else "imagenet"
             self._set("stem", stem, f"for views of {size} pixels")
-        rate, dim = (3e-3, 256) if on_accelerator else (2e-3, 128)
-        self._set("projector_dim", dim, f"for {backbone} on {device}")
-        self._set("learning_rate", rate, f"for {backbone} on {device}")
-        self._set("augment", "device", "views are made in the training step")
+        dim, rate = OF_BACKBONE[backbone]
+        self._set("projector_dim", dim, f"as in recipes with {backbone}")
+        self._set("learning_rate", rate, f"as in recipes with {backbone}")
+        if "workers" not in given:  # They are for the other engine.
+            self._set("augment", "device", "views are made in the training step")
         views = self._set("views", 4, "the number of the recipes")
         self._choose_length(size, views)
 
@@ -97,15 +102,17 @@ class Choices:
         images = max(1, round(self.look.images * self.given.get("fraction", 1)))
         powers = [2**n for n in range(4, 9)]  # 16 to 256
         batch = max([p for p in powers if images // p >= STEPS] or powers[:1])
+        if batch > images:
+            batch = max(2, 2 ** (images.bit_length() - 1))
         steps = images // self.given.get("batch_size", batch)
         reason = f"about {images:,} images are {steps:,} steps an epoch"
         self._set("batch_size", batch, reason)
         if self.on_accelerator:
-            epochs = min(800, max(20, round(IMAGES_ON_ACCELERATOR / images)))
+            epochs = min(MOST_EPOCHS, max(20, round(IMAGES_ON_ACCELERATOR / images)))
             self._set_epochs(epochs, f"{epochs * images:,} images in all")
             return
         budget = VIEWS_ON_CPU * (32 / size) ** 2
-        epochs = max(1, round(budget / (images * views)))
+        epochs = min(MOST_EPOCHS, max(1, round(budget / (images * views))))
         self._set_epochs(epochs, "a first look; train longer with --epochs")
 
     def _set_epochs(self, epochs, reason):

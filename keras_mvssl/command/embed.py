@@ -111,14 +111,18 @@ def _of_folder(encoder, arguments):
 
 
 def _parts(root):
-    """Return the folders that hold images, and whether each is without labels."""
+    """Return the folders that hold images, and whether each is without labels.
+
+    Without a `train` among them, or with other folders, they are classes like others.
+    """
     if not root.is_dir():
         raise ValueError(f"There is no such folder. Received: {root}")
-    folders = {
-        x.name.casefold(): x for x in list_folder(root, FolderRecord("skip")).folders
-    }
-    named = [(folders[x], x in UNLABELLED_NAMES) for x in PART_NAMES if x in folders]
-    return named or [(root, False)]
+    inside = list_folder(root, FolderRecord("skip"))
+    folders = {x.name.casefold(): x for x in inside.folders}
+    if "train" not in folders or inside.images or set(folders) - set(PART_NAMES):
+        return [(root, False)]
+    named = [x for x in PART_NAMES if x in folders]
+    return [(folders[x], x in UNLABELLED_NAMES) for x in named]
 
 
 def _of_splits(encoder, arguments):

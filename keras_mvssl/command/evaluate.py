@@ -9,6 +9,7 @@ from keras_mvssl import distribution
 from keras_mvssl import evaluation
 from keras_mvssl._internal.files import atomic_write
 from keras_mvssl.command import loading
+from keras_mvssl.command.parser import UsageError
 from keras_mvssl.training import provenance
 from keras_mvssl.training import write_json
 from keras_mvssl.views import Augmentation
@@ -41,6 +42,7 @@ def add(parser):
 def start(arguments):
     """Load the encoder and the data, and show and write what the probes find."""
     loading.check(arguments)
+    _check(arguments)
     for name in ("out", "export_features"):
         loading.check_output(name, getattr(arguments, name))
     distribution.keep_freed_memory()
@@ -68,6 +70,19 @@ def start(arguments):
     if arguments.out:
         found = {"encoder": arguments.encoder, "dataset": splits.name, **results}
         write_json(arguments.out, {**found, **provenance()})
+
+
+def _check(arguments):
+    """Check what the probes are told before anything is loaded; raise `UsageError`."""
+    if arguments.seed < 0:
+        raise UsageError(
+            f"`seed` must be an int of at least 0. Received: seed={arguments.seed}"
+        )
+    if arguments.augmentation:
+        try:
+            Augmentation.preset(arguments.augmentation)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
 
 def _show_probes(encoder, splits, arguments, show):

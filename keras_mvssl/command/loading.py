@@ -89,6 +89,8 @@ def check_output(name: str, path: str | None, suffixes: tuple[str, ...] = ()) ->
         return
     if not pathlib.Path(path).expanduser().resolve().parent.is_dir():
         raise UsageError(f"No such folder. Received: --{name}={path}")
+    if pathlib.Path(path).expanduser().is_dir():
+        raise UsageError(f"`{name}` must be no folder. Received: --{name}={path}")
     if suffixes and pathlib.Path(path).suffix.lower() not in suffixes:
         raise UsageError(
             f"`{name}` must end with {' or '.join(suffixes)}. Received: --{name}={path}"

@@ -55,6 +55,22 @@ def test_features_of_a_folder_with_the_names_of_its_files(
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
 
 
+@pytest.mark.parametrize(
+    "names, parts", [(("train", "test"), 2), (("test", "cats"), 1), (("train", "b"), 1)]
+)
+def test_no_folder_is_left_out(names, parts, encoder, labelled, tmp_path):
+    for name in names:
+        path = tmp_path / "images" / name / "x/0.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(labelled[0][0]).save(path)
+    arguments = ["embed", encoder, str(tmp_path / "images"), f"--out={tmp_path}/x.npz"]
+    assert command.main(arguments) == 0
+    with np.load(tmp_path / "x.npz") as found:
+        files = [f"{name}/x/0.png" for name in names]
+        assert sorted(found["names"]) == sorted(files)
+        assert len(found["class_names"]) == (1 if parts == 2 else 2)
+
+
 def test_features_of_an_npz_file(encoder, model, labelled, tmp_path):
     images, labels = labelled
     path = str(tmp_path / "data.npz")
@@ -67,6 +83,16 @@ def test_features_of_an_npz_file(encoder, model, labelled, tmp_path):
     features, _ = extract_features(model.encoder, labelled)
     found = np.array([row[2:] for row in rows[:40]], "float32")
     np.testing.assert_allclose(found, features, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "flag", ["--out={}", "--augmentation=x", "--seed=-1", "--export_features=a/b.npz"]
+)
+def test_evaluate_checks_flags_first(flag, encoder, tmp_path, capsys):
+    arguments = ["evaluate", encoder, "no_such_data", flag.format(tmp_path)]
+    assert command.main(arguments) == 2
+    errors = capsys.readouterr().err
+    assert "Received: " in errors and errors.count("\n") == 1
 
 
 def test_evaluate_skips_bad_images(encoder, folder, tmp_path):

@@ -1,7 +1,5 @@
 """The subcommand `pretrain`: what it chooses, and what it runs."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -90,13 +88,16 @@ def test_a_recipe_of_the_package(arguments, recipes):
         (10**6, 70, {}, True, dict(image_size=64, epochs=20, batch_size=256)),
         (10**6, 32, {"fraction": 0.001}, True, dict(batch_size=32, epochs=800)),
         (40, 20, {}, False, dict(image_size=20, batch_size=16)),
+        (9, 32, {}, False, dict(batch_size=8, epochs=800)),
+        (600, 32, {"backbone": "resnet18"}, False, dict(learning_rate=3e-3)),
+        (600, 32, {"workers": 2}, False, dict(batch_size=16)),
     ],
 )
 def test_choices(images, size, given, on_accelerator, expected):
     look = quick_look.Look(images, [(size, size)])
     found = choices.Choices(look, given, on_accelerator).settings
     assert expected.items() <= found.items() and not set(given) & set(found)
-    dataclasses.replace(Recipe(dataset="folder:x"), **found).check()
+    Recipe(**{"dataset": "folder:x", **given, **found}).check()
 
 
 def test_arrays_are_not_resized_but_their_views_are():
