@@ -3,6 +3,11 @@
 import importlib
 import os
 
+from keras_mvssl._internal import early_signals
+
+if early_signals.is_command():  # Before Keras is imported, which takes seconds.
+    early_signals.end_at_signals()
+
 # By default, TensorFlow uses its oneDNN kernels only on some processors. On the others,
 # they train the encoders of this package more than twice as fast. The variable must be
 # set before TensorFlow is imported.
