@@ -7,13 +7,16 @@ from typing import Any
 
 from keras_mvssl import _backend
 from keras_mvssl import distribution
+from keras_mvssl._internal import files
 from keras_mvssl.command import loading
 from keras_mvssl.command import quick_look
 from keras_mvssl.command import recipe_files
 from keras_mvssl.command.choices import Choices
 from keras_mvssl.command.parser import UsageError
 from keras_mvssl.command.parser import add_settings
+from keras_mvssl.distribution import launch
 from keras_mvssl.training import Recipe
+from keras_mvssl.training import workdir
 from keras_mvssl.training.command_line import choose
 from keras_mvssl.training.command_line import new_workdir
 from keras_mvssl.training.command_line import start_run
@@ -56,7 +59,7 @@ def start(arguments):
     values = {name: getattr(arguments, name) for name in SETTINGS}
     given = {name: value for name, value in values.items() if value is not None}
     try:
-        Recipe(**given).check()  # before data are looked at
+        _check(arguments, given)
         choices = _choices(arguments, given)
         recipe = choose(choices, arguments.settings, given)
     except UsageError:
@@ -65,6 +68,19 @@ def start(arguments):
         raise UsageError(str(error)) from error
     named = arguments.recipe or arguments.data or "run"
     start_run(recipe, arguments.workdir or new_workdir(named), arguments.resume)
+
+
+def _check(arguments, given):
+    """Check what can be checked before data are looked at; raise ValueError."""
+    Recipe(**given).check()
+    if given.get("image_size", 1) < 1:
+        raise ValueError(
+            "`image_size` must be an int of at least 1. "
+            f"Received: image_size={given['image_size']}"
+        )
+    # Of processes that are started here, another one may have begun the run already.
+    if arguments.workdir is not None and not launch.is_worker():
+        workdir.find(files.local_path(arguments.workdir, "workdir"), arguments.resume)
 
 
 def _choices(arguments, given):
