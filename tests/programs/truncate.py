@@ -149,4 +149,4 @@ if __name__ == "__main__":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         problems = check(options.folder, options.count, options.seed)
-    sys.exit("\n".join(problems))
+    sys.exit("\n".join(problems) or 0)
