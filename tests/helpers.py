@@ -255,6 +255,8 @@ def _host(*key):
         _end_host()
         backend, tfds_data_dir = key
         environment = {**os.environ, "PYTHONPATH": PATHS, "KERAS_BACKEND": backend}
+        # Where a machine has no GPU, TensorFlow may write an error of its own.
+        environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
         if tfds_data_dir:
             environment["TFDS_DATA_DIR"] = tfds_data_dir
         _hosts[key] = subprocess.Popen(

@@ -18,6 +18,7 @@ from keras_mvssl import data
 from keras_mvssl import stream_version
 from keras_mvssl import training
 from keras_mvssl.training import baselines
+from keras_mvssl.training.own_parts import NO_PARTS
 from keras_mvssl.views import Augmentation
 from studies.scripts import STUDIES
 from studies.scripts import script
@@ -94,7 +95,8 @@ def test_random_weights_are_those_of_the_seed(recipe):
         keras.utils.clear_session()
         keras.utils.set_random_seed(5)
         changed = dataclasses.replace(recipe, **changes)
-        model = build._build_model(changed, changed.augmentation, (12, 12, 3))
+        augmentation = changed.augmentation_for((12, 12, 3))
+        model = build._build_model(changed, augmentation, (12, 12, 3), None, NO_PARTS)
         return helpers.weights_of(model.encoder)
 
     for one, other in zip(weights(), weights(views=8, projector_dim=16)):
