@@ -343,6 +343,13 @@ rate stays (`schedule="constant"`): it ends with the weights of a run of so many
 start. By default the learning rate decays to 0 by the last epoch, and such a run is not made
 longer: begin a new one with `init`, whose rate warms up and decays again.
 
+An encoder of your own may have batch normalisation with a momentum that is large for a short
+training: with Keras' default of 0.99, 37 % of its moving statistics are from before the training
+after 100 steps, with 0.999, 90 %. Its frozen features are distorted. Where the share is above 5 %
+(and 30 steps are done), probes and `training.run` warn, and measure the encoder with statistics of
+training images instead, as `evaluation.with_batch_statistics` does; `encoder.keras` has them too,
+and training goes on with its own. `batch_statistics=False` in a probe measures the encoder as it is.
+
 Recipes take your own data as well: save the images as `x_train` (and, if you have them, `y_train`,
 `x_test` and `y_test`) in an `.npz` file, and give it by `Recipe(dataset="npz:PATH")`.
 `--augmentation=crop_area=0.3:1,hue=0.1` replaces parts of a recipe's augmentation.

@@ -88,9 +88,10 @@ def test_examples_run(name, names):
 
 @in_ci
 def test_examples_of_whole_runs(names, few_shapes):
-    (example,) = examples_of(keras_mvssl.training.run)
+    example, own = examples_of(keras_mvssl.training.run)
     exec(example, names)
     exec(example.replace("runs/first", "runs/second"), names)
+    exec(own, names)
     (example,) = examples_of(PUBLIC["keras_mvssl.report.write"])
     exec(example, names)
 

@@ -8,7 +8,8 @@
 PRIVATE_PARTS = {
     "Model._flatten_layers": (
         "_backend/convolutions.py, _backend/normalization.py, "
-        "_backend/random_state.py, distribution/exchange.py"
+        "_backend/random_state.py, distribution/exchange.py, "
+        "evaluation/batch_statistics.py"
     ),
     "Layer._remat_mode": "_backend/convolutions.py",
     "Layer._seed_generators": "_backend/random_state.py",
@@ -23,7 +24,9 @@ PRIVATE_PARTS = {
     "Optimizer._apply_weight_decay": "optimizers/lars.py",
     "Optimizer._use_weight_decay": "optimizers/lars.py",
     "the warning `Skipping variable loading`": "callbacks/checkpoint_content.py",
-    "LossScaleOptimizer.inner_optimizer._iterations": "callbacks/divergence.py",
+    "LossScaleOptimizer.inner_optimizer._iterations": (
+        "evaluation/batch_statistics.py"
+    ),
     "ModelCheckpoint._batches_seen_since_last_saving": "callbacks/carried.py",
     "ModelCheckpoint._last_batch_seen": "callbacks/carried.py",
     "SwapEMAWeights._ema_weights_in_model": "callbacks/carried.py",

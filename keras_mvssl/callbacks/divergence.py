@@ -9,6 +9,7 @@ from keras_mvssl import _backend
 from keras_mvssl.callbacks.lazy_logs import LazyLogs
 from keras_mvssl.callbacks.lazy_logs import number
 from keras_mvssl.callbacks.lazy_logs import numbers_in
+from keras_mvssl.evaluation.batch_statistics import steps_of
 
 
 class StopOnDivergence(keras.callbacks.Callback):
@@ -91,10 +92,7 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     def _count(self):
         """Return how many steps the optimizer has made and not skipped."""
-        # The private counter, of steps: the public `iterations` counts changes of
-        # weights.
-        inner = getattr(self.model.optimizer, "inner_optimizer", None)
-        return int(_backend.value_of(inner._iterations)) if self._counts() else 0
+        return steps_of(self.model.optimizer) if self._counts() else 0
 
     def _count_skipped(self):
         if self._counter is None or not self._counts():

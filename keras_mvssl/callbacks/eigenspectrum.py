@@ -13,6 +13,7 @@ from keras_mvssl._internal.checks import check_pixels
 from keras_mvssl.callbacks.probe import check_counts
 from keras_mvssl.callbacks.probe import check_encoder
 from keras_mvssl.callbacks.probe import check_fit
+from keras_mvssl.callbacks.settled import Settled
 from keras_mvssl.evaluation.features import run_in_batches
 from keras_mvssl.models.multi_view_model import EVALUATION_STEP
 
@@ -38,6 +39,7 @@ class Spectrum(keras.callbacks.Callback):
             of `images`.
         every: int >= 1. Epochs between measurements; the last epoch is always measured.
         batch_size: int. Images per forward pass.
+        batch_statistics: Same as in `LinearProbe`, over `images`.
 
     Attributes:
         latest: The latest result of `evaluation.spectrum` for the features, or None.
@@ -60,6 +62,7 @@ class Spectrum(keras.callbacks.Callback):
         views: np.ndarray | None = None,
         every: int = 1,
         batch_size: int = 512,
+        batch_statistics: bool | None = None,
     ) -> None:
         super().__init__()
         arrays = [("images", images, 4)]
@@ -80,6 +83,7 @@ class Spectrum(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.latest = None
         self._measured, self._warned = 0, False
+        self._settled = Settled(batch_statistics)
 
     def get_state(self):
         return [self._measured, self._warned]
@@ -112,6 +116,10 @@ class Spectrum(keras.callbacks.Callback):
 
     def _measure(self):
         """Return the spectrum of the features, and the entries for the logs."""
+        with self._settled.encoder(self.model, self.images):
+            return self._measure_encoder()
+
+    def _measure_encoder(self):
         labels = np.zeros(len(self.images), int)
         features, _ = evaluation.extract_features(
             self.model.encoder, (self.images, labels), self.batch_size

@@ -18,7 +18,8 @@ class KNNProbe(Probe):
     goes into `logs["knn_accuracy"]`.
 
     Args:
-        train, test, every, batch_size, views: Same as in `LinearProbe`.
+        train, test, every, batch_size, views, batch_statistics: Same as in
+            `LinearProbe`.
         k: Optional int. Number of neighbours that vote; at most the number of training
             images. Defaults to 20, or to all training images where they are fewer.
 
@@ -38,8 +39,9 @@ class KNNProbe(Probe):
         batch_size: int = 512,
         k: int | None = None,
         views: Callable | None = None,
+        batch_statistics: bool | None = None,
     ) -> None:
-        super().__init__(train, test, every, batch_size, views)
+        super().__init__(train, test, every, batch_size, views, batch_statistics)
         if k is not None:
             check_counts(k=k)
         if k is not None and not hasattr(train, "element_spec") and k > len(train[0]):

@@ -33,6 +33,10 @@ class LinearProbe(Probe):
             `"probe_accuracy_{V}_views"`.
         fraction: Share of the training labels to use, in (0, 1]. Below 1, the name of
             the entry ends in the share, e.g. `"_1%_labels"` for 0.01.
+        batch_statistics: Optional bool. Whether the encoder is probed with batch
+            statistics of the images of `train`, as in
+            `evaluation.with_batch_statistics`, and has its own again afterwards.
+            Defaults to where its own lag, which is warned of.
 
     Attributes:
         result: The latest result of `evaluation.linear_probe`, or None.
@@ -59,8 +63,9 @@ class LinearProbe(Probe):
         protocol: str = "logistic",
         views: Callable | None = None,
         fraction: float = 1.0,
+        batch_statistics: bool | None = None,
     ) -> None:
-        super().__init__(train, test, every, batch_size, views)
+        super().__init__(train, test, every, batch_size, views, batch_statistics)
         check_settings(protocol, "auto", fraction)
         self.protocol = protocol
         self.fraction = fraction

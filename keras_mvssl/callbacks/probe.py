@@ -13,6 +13,7 @@ from keras_mvssl._internal.checks import check_classes
 from keras_mvssl._internal.checks import check_labelled
 from keras_mvssl._internal.checks import check_labels
 from keras_mvssl._internal.pixels import check_batch
+from keras_mvssl.callbacks.settled import Settled
 from keras_mvssl.evaluation import extract_features
 from keras_mvssl.evaluation.features import MeanOverViews
 from keras_mvssl.evaluation.features import check_takes_images
@@ -20,8 +21,8 @@ from keras_mvssl.views import RandomViews
 from keras_mvssl.views.augmentation import check_channels
 
 # Features that each model last computed, so that callbacks can share them:
-# `{model: [(data, (weights, views, batch_size), features)]}`, with a checksum of the
-# encoder's weights. All are dropped when training goes on.
+# `{model: [(data, (weights, settled, views, batch_size), features)]}`, with a checksum
+# of the encoder's weights. All are dropped when training goes on.
 _FEATURE_CACHE = weakref.WeakKeyDictionary()
 
 
@@ -32,7 +33,7 @@ class Probe(keras.callbacks.Callback):
     defines: from `(features, labels)` pairs, it returns entries for the logs.
     """
 
-    def __init__(self, train, test, every, batch_size, views):
+    def __init__(self, train, test, every, batch_size, views, batch_statistics=None):
         super().__init__()
         train, test = flat_labels(train), flat_labels(test)
         check_labelled(train, "train")
@@ -56,6 +57,7 @@ class Probe(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.views = views
         self._averaged = None
+        self._settled = Settled(batch_statistics)
 
     @property
     def suffix(self):
@@ -86,27 +88,32 @@ class Probe(keras.callbacks.Callback):
         is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
         if (epoch + 1) % self.every and not is_last:
             return
-        weights = _checksum(self.model.encoder)
-        logs.update(
-            distribution.once(
-                lambda: self.measure(
-                    self._features(self.train, weights),
-                    self._features(self.test, weights),
-                )
-            )
-        )
+        logs.update(distribution.once(lambda: self.measure(*self._features())))
 
-    def _features(self, data, weights):
-        known = _FEATURE_CACHE.setdefault(self.model, [])
+    def _features(self):
+        """Return the features of both data sets, computed where they are not known."""
         # Views of an image depend on the batches.
-        how = weights, self.views, self.views and self.batch_size
-        for known_data, known_how, features in known:
-            if _is_same(known_data, data) and how == known_how:
+        how = (
+            _checksum(self.model.encoder),
+            self._settled.applies(self.model),
+            self.views,
+            self.views and self.batch_size,
+        )
+        both = self.train, self.test
+        if any(self._known(data, how) is None for data in both):
+            encoder = self._averaged or self.model.encoder
+            with self._settled.encoder(self.model, self.train):
+                for data in both:
+                    if self._known(data, how) is None:
+                        found = extract_features(encoder, data, self.batch_size)
+                        _FEATURE_CACHE[self.model].append((data, how, found))
+        return [self._known(data, how) for data in both]
+
+    def _known(self, data, how):
+        for known, known_how, features in _FEATURE_CACHE.setdefault(self.model, []):
+            if _is_same(known, data) and how == known_how:
                 return features
-        encoder = self._averaged or self.model.encoder
-        features = extract_features(encoder, data, self.batch_size)
-        known.append((data, how, features))
-        return features
+        return None
 
 
 def _checksum(model):

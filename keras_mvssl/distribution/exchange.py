@@ -8,6 +8,7 @@ import functools
 import keras
 from keras import ops
 
+from keras_mvssl.distribution.job import exchanges
 from keras_mvssl.distribution.job import processes
 from keras_mvssl.distribution.job import replicas
 
@@ -27,7 +28,7 @@ def gather(x):
             gathered = context.all_gather(x, axis=0)
             rows = x.shape[0] and x.shape[0] * context.num_replicas_in_sync
             return ops.reshape(gathered, (rows or -1, *x.shape[1:]))
-    elif keras.backend.backend() == "torch" and processes()[1] > 1:
+    elif keras.backend.backend() == "torch" and exchanges():
         import torch
         from torch.distributed.nn.functional import all_gather
 
@@ -48,7 +49,7 @@ def average(x):
         context = _replica_context()
         if context is not None:
             return context.all_reduce(tf.distribute.ReduceOp.MEAN, x)
-    elif keras.backend.backend() == "torch" and processes()[1] > 1:
+    elif keras.backend.backend() == "torch" and exchanges():
         from torch.distributed.nn.functional import all_reduce
 
         return all_reduce(x) / processes()[1]

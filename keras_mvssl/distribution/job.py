@@ -37,6 +37,11 @@ def processes():
     return 0, 1
 
 
+def exchanges():
+    """Return whether this process computes together with others now."""
+    return processes()[1] > 1 and not _RUNNING_ONCE
+
+
 def separate_metric_sums():
     """Return how many processes sum metrics separately, over their parts of a batch."""
     return processes()[1] if keras.backend.backend() == "torch" else 1

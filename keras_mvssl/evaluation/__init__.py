@@ -1,5 +1,6 @@
 """Measures of the quality of frozen features."""
 
+from keras_mvssl.evaluation.batch_statistics import with_batch_statistics
 from keras_mvssl.evaluation.features import extract_features
 from keras_mvssl.evaluation.linear import linear_probe
 from keras_mvssl.evaluation.neighbors import knn
@@ -22,4 +23,5 @@ __all__ = [
     "probe_16_views",
     "rankme",
     "spectrum",
+    "with_batch_statistics",
 ]

@@ -32,6 +32,12 @@ def results(runs):
         return "<p>The run has not ended.</p>"
     if all(_probe(run, "final") is None for run in runs):
         note = "The images have no labels, so no probe was fitted."
+    if any(run.results.get("batch_statistics") == "of images" for run in runs):
+        note += (
+            " Batch normalisation lagged behind the training, which was short for its "
+            "momentum: the encoder is measured, and saved, with the statistics of "
+            "training images."
+        )
     return page.table(["", *columns], rows) + page.note(note)
 
 

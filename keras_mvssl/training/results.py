@@ -9,6 +9,7 @@ from keras_mvssl import _backend
 from keras_mvssl import distribution
 from keras_mvssl._internal.files import atomic_write
 from keras_mvssl._internal.files import warn_on_error
+from keras_mvssl.evaluation.batch_statistics import lags
 from keras_mvssl.training.baselines import PROBES
 from keras_mvssl.training.provenance import provenance
 
@@ -41,6 +42,7 @@ def collect(config, model, watchers, probe, clock):
         "loss_final": last.get("loss"),
         "peak_memory": _backend.peak_memory(),
         "probe": probe,
+        "batch_statistics": "of images" if lags(model) else "of training",
         "time": clock.seconds,
         **provenance(),
     }

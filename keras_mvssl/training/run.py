@@ -17,6 +17,7 @@ from keras_mvssl._internal import files
 from keras_mvssl._internal import progress
 from keras_mvssl._internal.output import output_may_fail
 from keras_mvssl.callbacks.interrupted import Interrupted
+from keras_mvssl.callbacks.settled import Settled
 from keras_mvssl.data import Splits
 from keras_mvssl.models.copies import with_open_sizes
 from keras_mvssl.report import diagnostics
@@ -200,9 +201,18 @@ def train(run):
 def finish(run):
     """Save the encoder, the diagnostics, the results and the report of a run.
 
+    An encoder whose batch statistics lag has those of the training images meanwhile.
+
     Raises:
         OSError: Where the encoder or the results cannot be written, twice.
     """
+    splits = run.parts.splits
+    images = splits.pretrain if splits.train is None else splits.train
+    with Settled().encoder(run.parts.model, images):
+        return _finish(run)
+
+
+def _finish(run):
     output, encoder = run.workdir.output, run.parts.model.encoder
     splits, made = run.parts.splits, whole.Writes()
     made.write(output / "encoder.keras", with_open_sizes(encoder).save)

@@ -95,4 +95,5 @@ def run(workdir, callbacks=(), encoder=helpers.small_encoder, **settings):
 
 if __name__ == "__main__":
     devices, workdir, *stop = sys.argv[1:]
-    run(workdir, [Count(*map(int, stop))], devices=int(devices))
+    # After 32 steps, the batch statistics of the encoder lag.
+    run(workdir, [Count(*map(int, stop))], devices=int(devices), epochs=8)

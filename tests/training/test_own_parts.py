@@ -256,6 +256,8 @@ def test_two_devices_train_own_parts_like_one(tmp_path):
     for devices in (1, 2):
         result = helpers.run_script(script, devices, tmp_path / str(devices))
         assert result.returncode == 0, result.stderr
+        found = json.loads((tmp_path / str(devices) / "results.json").read_text())
+        assert found["batch_statistics"] == "of images" and "lags" in result.stderr
     images = own_run.data().pretrain
     one, two = (features(tmp_path / str(x), images) for x in (1, 2))
     np.testing.assert_allclose(one, two, atol=1e-3)
