@@ -73,11 +73,6 @@ def start(arguments):
 def _check(arguments, given):
     """Check what can be checked before data are looked at; raise ValueError."""
     Recipe(**given).check()
-    if given.get("image_size", 1) < 1:
-        raise ValueError(
-            "`image_size` must be an int of at least 1. "
-            f"Received: image_size={given['image_size']}"
-        )
     # Of processes that are started here, another one may have begun the run already.
     if arguments.workdir is not None and not launch.is_worker():
         workdir.find(files.local_path(arguments.workdir, "workdir"), arguments.resume)

@@ -1,6 +1,8 @@
 """Start of the command of the package: its subcommands and its exit codes."""
 
+import os
 import sys
+import traceback
 
 from keras_mvssl.callbacks import DivergenceError
 from keras_mvssl.command import embed
@@ -45,9 +47,12 @@ def main(argv: list[str] | None = None) -> int:
         return _tell(error, 2)
     try:
         COMMANDS[arguments.command].start(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # Who reads, such as `head`, wants no more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, DivergenceError) as error:
         if arguments.verbose:
-            raise
+            traceback.print_exc()
         return _tell(error, 2 if isinstance(error, UsageError) else 1)
     return 0
 

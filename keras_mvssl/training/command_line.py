@@ -6,6 +6,7 @@ import pathlib
 import re
 import sys
 import textwrap
+import traceback
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -90,7 +91,7 @@ def main(
             chosen = choose(choices, settings, given)
         except ValueError as error:
             if values["verbose"]:
-                raise
+                traceback.print_exc()
             end_with_usage_error(error)
         start_run(chosen, workdir or new_workdir(sys.argv[0]), resume)
 

@@ -55,9 +55,7 @@ class Recipe:
         "data",
     )
     image_size: int | None = setting(
-        "Pixels that images are resized to when loaded; None keeps theirs.",
-        None,
-        "data",
+        "Pixels that images are resized to; None keeps theirs.", None, "data", least=1
     )
     fraction: float = setting("Share of the images to pretrain on.", 1.0, "data")
     balanced: bool = setting(

@@ -1,5 +1,8 @@
 """The command: usage errors, help, exit codes."""
 
+import os
+import subprocess
+import sys
 import types
 
 import pytest
@@ -50,8 +53,20 @@ def test_errors_of_the_package(tmp_path, capsys):
     arguments = ["report", str(tmp_path)]
     assert command.main(arguments) == 1
     assert capsys.readouterr().err.endswith(f"Received: workdir={tmp_path}\n")
-    with pytest.raises(ValueError, match="Received: workdir="):
-        command.main([*arguments, "--verbose"])
+    assert command.main([*arguments, "--verbose"]) == 1
+    assert capsys.readouterr().err.startswith("Traceback")
+
+
+def test_a_reader_may_stop_reading():
+    command = [sys.executable, "-m", "keras_mvssl", "recipes"]
+    environment = {**os.environ, "PYTHONPATH": helpers.PATHS}
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as output:
+        result = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, env=environment
+        )
+    assert result.returncode == 0 and b"Broken pipe" not in result.stderr
 
 
 @pytest.mark.parametrize("name", ["", *start.COMMANDS])

@@ -866,8 +866,8 @@ FAULTS = {
         ),
         Fault(
             "keras_mvssl/callbacks/probe.py",
-            "how = weights, self.views, self.views and self.batch_size",
-            "how = weights, self.views",
+            "            self.views and self.batch_size,\n",
+            "",
             "tests/callbacks/test_what_callbacks_depend_on.py::"
             "test_probes_of_other_batches_see_their_own_views",
         ),

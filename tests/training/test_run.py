@@ -324,7 +324,7 @@ def test_command_line(tmp_path):
     assert result.returncode == 2 and result.stderr.endswith("Received: views=1\n")
     assert result.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
     result = helpers.run_script(recipe, "--views=1", "--verbose", cwd=tmp_path)
-    assert result.returncode == 1 and "Traceback" in result.stderr
+    assert result.returncode == 2 and "Traceback" in result.stderr
     result = helpers.run_script(recipe, "--help")
     assert result.returncode == 0 and "\ndata:\n  --data_dir=<" in result.stdout
     assert result.stdout.count("auto|never|must") == 1
