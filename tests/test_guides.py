@@ -148,7 +148,10 @@ def commands(pattern):
 
 OF_RECIPES = commands(r"recipes/(?!evaluate)\w+\.py(?: --[^\s`]+)+")
 OF_STUDIES = commands(r"recipes/studies/\w+\.py(?: --[^\s`]+)+")
-ON_RUNS = commands(r"(?:-m keras_mvssl\.report|recipes/evaluate\.py)(?: [^\s`]+)+")
+ON_RUNS = commands(
+    r"(?:-m keras_mvssl\.report|recipes/evaluate\.py|keras-mvssl (?:report|evaluate))"
+    r"(?: [^\s`]+)+"
+)
 
 
 @pytest.fixture(scope="module")
@@ -193,4 +196,5 @@ def test_commands_on_runs_run(user):
     shutil.copy(user / "runs/first/encoder.keras", user)
     assert len(ON_RUNS) == 5
     for command in ON_RUNS:
+        command = command.replace("keras-mvssl", "-m keras_mvssl")
         run_command(command.replace("RUN", "runs/first"), user)

@@ -109,9 +109,9 @@ def test_pixels_are_probed_once_and_random_weights_for_each_seed(
 ):
     probed, measure = [], baselines._measure
 
-    def count(encoder, splits, known):
+    def count(encoder, splits, known, names):
         probed.append({"pixels", "random_init"} - known.keys())
-        return measure(encoder, splits, known)
+        return measure(encoder, splits, known, names)
 
     monkeypatch.setattr(baselines, "_measure", count)
     runs = open_runs(seeds=(0, 1))
