@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+import helpers
 import keras_mvssl as mv
 from keras_mvssl.callbacks import KNNProbe
 
