@@ -66,6 +66,7 @@ class Parser(argparse.ArgumentParser):
         self.flag("help", "helpfull", full, action=_Help, const=True)
 
     def error(self, message):
+        message = re.sub("ignored explicit argument", "takes no value:", message)
         raise UsageError(f"{self.prog}: {message}")
 
     def refuse(self, unknown: list[str]) -> None:
@@ -73,6 +74,8 @@ class Parser(argparse.ArgumentParser):
         for argument in unknown:
             if argument.startswith("-"):
                 name = argument.partition("=")[0]
+                if name in self.flags:
+                    self.error(f"{name} must come after the command")
                 self.error(f"unknown flag {name}{nearest(name, self.flags)}")
         if unknown:
             self.error(f"more arguments than expected: {' '.join(unknown)}")
@@ -126,7 +129,11 @@ def nearest(name: str, known: list[str]) -> str:
 
 def number_or_auto(text: str) -> float | str:
     """Return the value of a flag that is a number or `auto`."""
-    return text if text == "auto" else float(text)
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError:
+        message = f"must be a number or auto. Received: {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def add_settings(parser: Parser, settings: type) -> None:
@@ -172,11 +179,11 @@ def with_flagfiles(argv: list[str]) -> list[str]:
             ) from error
         lines = [line.strip() for line in lines]
         lines = [line for line in lines if line and not line.startswith("#")]
-        wrong = [line for line in lines if not line.startswith("--")]
+        wrong = [line for line in lines if not re.match(r"--\w+(=|$)", line)]
         if wrong or any(line.startswith("--flagfile") for line in lines):
             raise UsageError(
-                "A flagfile holds one flag a line, and no other flagfile. "
-                f"Received: --flagfile={path}"
+                "A flagfile holds one flag a line, as --name=value, and no other "
+                f"flagfile. Received: --flagfile={path}, with {(wrong or lines)[0]!r}"
             )
         found += lines
     return found

@@ -73,6 +73,8 @@ def start(arguments):
 def _check(arguments, given):
     """Check what can be checked before data are looked at; raise ValueError."""
     Recipe(**given).check()
+    if "init" in given and not files.is_file(given["init"]):
+        raise UsageError(f"No such file. Received: --init={given['init']}")
     # Of processes that are started here, another one may have begun the run already.
     if arguments.workdir is not None and not launch.is_worker():
         workdir.find(files.local_path(arguments.workdir, "workdir"), arguments.resume)

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_mvssl import _backend
 from keras_mvssl import distribution
+from keras_mvssl._internal.pixels import check_pixels
 from keras_mvssl.evaluation.features import check_takes_images
 from keras_mvssl.evaluation.features import run_in_batches
 from keras_mvssl.models.copies import copied
@@ -143,6 +144,7 @@ def _measure(model, images, batch_size):
     """Set the batch statistics of an encoder, and nothing else, to those of images."""
     encoder, images = model.encoder, _some(images)
     check_takes_images(encoder, images.shape[1:], "images")
+    check_pixels(images)
     devices = distribution.replicas()
     size = min(batch_size, len(images)) // devices * devices
     if size < 2:

@@ -40,7 +40,8 @@ def output_size(model, name, rank):
             f"Received: {name}={model}"
         )
     taken, given = shapes
-    if len(taken) != rank or len(given) != 2 or given[-1] is None:
+    is_one = isinstance(taken, tuple) and isinstance(given, tuple)
+    if not is_one or len(taken) != rank or len(given) != 2 or given[-1] is None:
         raise ValueError(
             f"`{name}` must take inputs of rank {rank} and return a known number of "
             f"outputs (N, F), pooled. Received: {name}.input_shape={taken}, "

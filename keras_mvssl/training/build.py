@@ -11,6 +11,7 @@ from keras_mvssl import data
 from keras_mvssl import models
 from keras_mvssl import optimizers
 from keras_mvssl import views
+from keras_mvssl.evaluation.features import check_takes_images
 from keras_mvssl.models.inputs import check_takes_views
 from keras_mvssl.models.weights import take_weights
 from keras_mvssl.training.keras_settings import keras_settings
@@ -170,6 +171,7 @@ def _build_model(recipe, augmentation, image_shape, engine, own):
     with _precision(recipe):
         encoder = _make_encoder(recipe, augmentation, image_shape, own)
         check_takes_views(encoder, augmentation, image_shape[-1])
+        check_takes_images(encoder, image_shape, "data")  # Probes give it them.
         if recipe.init is not None:
             take_weights(encoder, recipe.init)
         projector = models.Projector(encoder.output_shape[-1], recipe.projector_dim)

@@ -21,6 +21,7 @@ def setting(
     group=None,
     least=None,
     above=None,
+    most=None,
     infinite=False,
 ):
     """Make a dataclass field for a setting, with its explanation, flag and bounds.
@@ -31,10 +32,11 @@ def setting(
         group: Group of the flag, in `GROUPS`; None for a setting without a flag.
         least: Smallest allowed number.
         above: Bound that a number must exceed.
+        most: Largest allowed number.
         infinite: Whether a bounded number may be infinite.
     """
     metadata = {"help": help, "group": group, "least": least, "above": above}
-    metadata["infinite"] = infinite
+    metadata |= {"most": most, "infinite": infinite}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -85,12 +87,17 @@ def check_field(field, value):
     bound = "" if least is None else f" of at least {least}"
     if above is not None:
         bound = f" above {above}"
+    most = field.metadata["most"]
+    if most is not None:
+        bound += f" and at most {most}"
     fits = isinstance(value, (int, float) if kind is float else kind)
     fits = fits and (kind is bool or not isinstance(value, bool))
     if fits and least is not None:
         fits = value >= least
     if fits and above is not None:
         fits = value > above
+    if fits and most is not None:
+        fits = value <= most
     if not fits:
         name = " or ".join(_NAMES.get(x, f"of type {x.__name__}") for x in kinds)
         others = f" or one of {choices}" if choices else ""

@@ -14,6 +14,7 @@ import numpy as np
 from keras_mvssl import callbacks
 from keras_mvssl import views
 from keras_mvssl._internal.pixels import host_array
+from keras_mvssl.callbacks.probe import flat_labels
 from keras_mvssl.callbacks.training_settings import described
 from keras_mvssl.callbacks.training_settings import not_described
 from keras_mvssl.data import Splits
@@ -127,8 +128,12 @@ class OwnParts:
     def splits(self) -> Splits:
         """Return the given data as `Splits`."""
         if isinstance(self.data, Splits):
-            return self.data
-        images = host_array(self.data, "data")
+            train, test = map(_pair, (self.data.train, self.data.test))
+            return dataclasses.replace(self.data, train=train, test=test)
+        images = self.data
+        if keras.ops.is_tensor(images):
+            images = keras.ops.convert_to_numpy(images)
+        images = host_array(images, "data")
         if not isinstance(images, np.ndarray) or images.ndim != 4:
             raise ValueError(
                 "`data` must be an array of images (N, H, W, C), or Splits. Received: "
@@ -175,16 +180,20 @@ class OwnParts:
             found["initial_weights"] = checksum_of_weights(encoder)
         return found
 
-    def not_compared(self, parts) -> list[str]:
+    def not_compared(self, parts=None) -> list[str]:
         """List what `describe` cannot tell apart, in words."""
-        objects = {"encoder": parts.model.encoder, "loss": self.loss}
-        objects["views"] = _engine(parts)
-        return [
-            f"{what} of `{name}`"
-            for name, part in objects.items()
-            if getattr(self, name) is not None
-            for what in not_described(part)
-        ]
+        objects = {"encoder": self.encoder, "loss": self.loss, "views": self.views}
+        if parts:
+            objects |= {"encoder": parts.model.encoder, "views": _engine(parts)}
+        found = [] if parts or self.data is None else ["`data`"]
+        for name, part in objects.items():
+            if getattr(self, name) is None:
+                continue
+            if name != "loss" and not (_is_model(part) or _is_engine(part)):
+                found.append(f"what `{name}` makes")
+            else:
+                found += [f"{what} of `{name}`" for what in not_described(part)]
+        return found
 
     def make_encoder(self, view_shape) -> keras.Model:
         """Return the given encoder: what the function makes, or a copy of the model.
@@ -235,6 +244,12 @@ def _name(model):
     kind = type(model).__name__
     made_up = re.sub(r"(?<!^)(?=[A-Z])", "_", kind).lower()
     return kind if re.sub(r"_\d+$", "", model.name) == made_up else model.name
+
+
+def _pair(labelled):
+    """Return `(images, labels)` as a tuple, with labels `(N,)`; others as they are."""
+    labelled = flat_labels(labelled)
+    return tuple(labelled) if isinstance(labelled, list) else labelled
 
 
 def _engine(parts):

@@ -57,7 +57,9 @@ class Recipe:
     image_size: int | None = setting(
         "Pixels that images are resized to; None keeps theirs.", None, "data", least=1
     )
-    fraction: float = setting("Share of the images to pretrain on.", 1.0, "data")
+    fraction: float = setting(
+        "Share of the images to pretrain on.", 1.0, "data", above=0, most=1
+    )
     balanced: bool = setting(
         "Whether a fraction keeps the same share of each class. No flag.", False
     )

@@ -124,6 +124,8 @@ def run(
     with open_workdir(workdir, resume, known_settings(recipe, own)) as opened:
         if opened.is_complete:
             print(f"This run is complete: {opened.path / whole.REPORT}")
+            if own.not_compared():
+                print(f"Not compared with it: {', '.join(own.not_compared())}")
             return files.read_json(opened.path / "results.json")
         with _tell_how_to_go_on(opened.path):
             return finish(train(prepare(recipe, opened, own)))

@@ -60,7 +60,8 @@ def test_lag():
 
 
 @pytest.mark.parametrize(
-    "images, batch_size", [(IMAGES[:1], 32), (IMAGES, 1), (IMAGES[:, :4], 32)]
+    "images, batch_size",
+    [(IMAGES[:1], 32), (IMAGES, 1), (IMAGES[:, :4], 32), (IMAGES / 255, 32)],
 )
 def test_refuses(images, batch_size):
     with pytest.raises(ValueError, match="Received: "):

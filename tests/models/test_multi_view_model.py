@@ -212,8 +212,11 @@ def test_parts_that_do_not_fit():
     unpooled = keras.Model(
         encoder.input, encoder.get_layer("stage4_block1_relu").output
     )
-    with pytest.raises(ValueError, match="pooled"):
-        mv.MultiViewModel(unpooled, mv.models.Projector(64))
+    images = keras.Input((8, 8, 3))
+    flat = keras.layers.Flatten()(images)
+    for encoder in (unpooled, keras.Model(images, [flat, flat])):
+        with pytest.raises(ValueError, match="pooled"):
+            mv.MultiViewModel(encoder, mv.models.Projector(64))
 
 
 # A model that makes its own views

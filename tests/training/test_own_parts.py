@@ -135,6 +135,16 @@ def test_wrong_parts_are_refused(parts, settings, message):
         OwnParts(**parts).check(Recipe(**base | settings))
 
 
+def test_data_are_taken_as_other_libraries_have_them():
+    images, labels = np.zeros((8, *SHAPE), "uint8"), np.arange(8).reshape(8, 1)
+    given = mv.data.Splits("mine", images, [images, labels], (images, labels), SHAPE)
+    splits = OwnParts(data=given).splits()
+    assert splits.train[1].shape == splits.test[1].shape == (8,)
+    splits.fingerprint()
+    tensor = keras.ops.convert_to_tensor(images)
+    assert isinstance(OwnParts(data=tensor).splits().pretrain, np.ndarray)
+
+
 def test_an_engine_says_what_its_views_are():
     engine = own_run.make_views(SHAPE)
     recipe = OwnParts(views=engine).with_views(Recipe(dataset="shapes"))
@@ -156,7 +166,9 @@ def test_a_run_of_more_epochs_is_that_run_from_the_start(tmp_path, capsys):
     assert json.loads((tmp_path / "two/config.json").read_text())["epochs"] == 4
     capsys.readouterr()
     own_run.run(tmp_path / "two", epochs=4, **constant)
-    assert "This run is complete" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "This run is complete" in printed
+    assert "Not compared with it: `data`, what `encoder` makes" in printed
     with pytest.raises(ValueError, match="epochs: 4 there, 3 here"):
         own_run.run(tmp_path / "two", epochs=3, **constant)
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+import helpers
 import keras_mvssl as mv
 from keras_mvssl.callbacks import KNNProbe
 
@@ -94,3 +95,14 @@ def test_no_run_depends_on_global_settings(run, settings, tmp_path):
         for name in ("expected", "other")
     ]
     assert [x["learning_rate"] for x in configs] == [float(np.float32(0.002))] * 2
+
+
+def test_an_encoder_that_cannot_be_probed_is_refused_before_the_run(tmp_path):
+    views = mv.views.RandomViews(mv.views.Augmentation(size=8), views=2)
+    parts = dict(views=views, data=np.zeros((32, 12, 12, 3), "uint8"))
+    recipe = mv.training.Recipe(epochs=1, batch_size=16, devices=1)
+    with pytest.raises(ValueError, match=r"build it for \(None, None, channels\)"):
+        mv.training.run(
+            recipe, tmp_path / "run", encoder=helpers.small_encoder, **parts
+        )
+    assert not (tmp_path / "run").exists()
